@@ -1,0 +1,1 @@
+"""The catalogue: which models are here and what each needs."""

@@ -1,0 +1,1 @@
+"""The engine: the only process that loads models."""

@@ -1,0 +1,129 @@
+"""The one settings object: read once at start-up, frozen, passed in."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+# sun_path holds 108 bytes with the closing NUL (unix(7)); the longest of our socket names takes 48.
+_LONGEST_RUN_DIR = 58
+
+
+class Settings(BaseSettings):
+    """Everything that an operator may set. Environment `CLOISTER_*` wins over `appliance.toml`.
+
+    The tree under `state` mirrors a host's: `etc/cloister`, `srv/cloister/models`,
+    `var/lib/cloister/{web,audit}`, `var/lib/cloister-head`, `run/cloister`. On an installed host
+    `state` is `/`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CLOISTER_", frozen=True, extra="forbid")
+
+    state: Path = Field(Path("var"), description="Root of the state tree; / on a host.")
+    host: str = Field("127.0.0.1", description="Address that the web process listens on.")
+    port: int = Field(8080, ge=1, le=65535, description="Port that the web process listens on.")
+    appliance_id: str = Field(
+        "cloister-demo",
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$",
+        description="Name of this appliance in the log's origin.",
+    )
+
+    web_workers: int = Field(1, ge=1, le=16, description="gunicorn worker processes.")
+    web_threads: int = Field(32, ge=4, le=256, description="Threads of each web worker.")
+    session_idle_minutes: int = Field(30, ge=1, description="A session ends after so long unused.")
+    session_hours: int = Field(12, ge=1, description="A session ends after so long in any case.")
+
+    engine_threads: int = Field(0, ge=0, description="Threads of a runner; 0 means all cores.")
+    engine_sequences: int = Field(16, ge=1, le=64, description="Requests decoded at the same time.")
+    engine_context: int = Field(
+        0, ge=0, description="Tokens of the KV cache shared by all sequences; 0 means 4 requests."
+    )
+    engine_queue: int = Field(64, ge=0, description="Requests that may wait before a 503.")
+    engine_step_tokens: int = Field(
+        256, ge=16, description="Tokens that one decode step carries at most (prefill pieces)."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: explicit arguments, environment, then the file of the state tree."""
+        given: dict[str, Any] = {**env_settings(), **init_settings()}
+        state = Path(given.get("state", "var"))
+        file = TomlConfigSettingsSource(settings_cls, state / "etc/cloister/appliance.toml")
+        return init_settings, env_settings, file
+
+    @cached_property
+    def root(self) -> Path:
+        """The state tree as an absolute path."""
+        return self.state.absolute()
+
+    @property
+    def etc(self) -> Path:
+        """Configuration: `appliance.toml`, `officers.json`."""
+        return self.root / "etc/cloister"
+
+    @property
+    def models(self) -> Path:
+        """Model manifests and weights."""
+        return self.root / "srv/cloister/models"
+
+    @property
+    def web(self) -> Path:
+        """The app database and what else only the web process writes."""
+        return self.root / "var/lib/cloister/web"
+
+    @property
+    def audit(self) -> Path:
+        """The log: only the audit writer writes here."""
+        return self.root / "var/lib/cloister/audit"
+
+    @property
+    def head_log(self) -> Path:
+        """The log's head, on another filesystem on an installed host."""
+        return self.root / "var/lib/cloister-head/head.log"
+
+    @property
+    def officers(self) -> Path:
+        """Public keys of the two officer groups."""
+        return self.etc / "officers.json"
+
+    @cached_property
+    def run(self) -> Path:
+        """Sockets and lock files; a short private folder where the tree's path is too long."""
+        wanted = self.root / "run/cloister"
+        if len(str(wanted)) <= _LONGEST_RUN_DIR:
+            return wanted
+        tag = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"cloister-{tag}"
+
+    @property
+    def engine_socket(self) -> Path:
+        """The engine supervisor's socket."""
+        return self.run / "engine.sock"
+
+    @property
+    def audit_socket(self) -> Path:
+        """The audit writer's socket."""
+        return self.run / "audit.sock"
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the app database."""
+        return f"sqlite:///{self.web / 'app.db'}"

@@ -1,0 +1,1 @@
+"""Tasks: declared work before and after a model."""

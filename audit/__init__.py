@@ -1,0 +1,1 @@
+"""The audit log: sealed, tamper-evident, checked by foreign tools."""
