@@ -1,0 +1,111 @@
+"""How the appliance stands, in words for the pages: models, log, and what a person can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flask import g
+
+from appliance.engine.client import ModelStatus
+from appliance.engine.errors import EngineError
+from appliance.web.api.state import state as api_state
+from appliance.web.services import services
+from audit.client import LogStatus
+from audit.errors import AuditError
+
+_MODEL_STATES: Final = {
+    "ready": ("ok", "Ready"),
+    "starting": ("warn", "Loading"),
+    "backoff": ("warn", "Restarting"),
+    "failed": ("bad", "Can not be loaded"),
+    "stopped": ("warn", "Stopped"),
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One state: `kind` is `ok`, `warn` or `bad`; `advice` is a sentence, or empty."""
+
+    kind: str
+    words: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the appliance and how it stands."""
+
+    name: str
+    standing: Standing
+
+
+def log_status() -> LogStatus | None:
+    """The log's status, asked once a request; None where the writer does not answer."""
+    if "log_status" not in g:
+        try:
+            g.log_status = services().log.status()
+        except AuditError:
+            g.log_status = None
+    found: LogStatus | None = g.log_status
+    return found
+
+
+def model_list() -> list[ModelStatus] | None:
+    """All models, asked once a request; None where the engine does not answer."""
+    if "model_list" not in g:
+        try:
+            g.model_list = api_state().quick.models()
+        except EngineError:
+            g.model_list = None
+    found: list[ModelStatus] | None = g.model_list
+    return found
+
+
+def of_model(model: ModelStatus | None) -> Standing:
+    """How one model stands; None is a model that is not there."""
+    if model is None:
+        return Standing("bad", "Not installed", "This model is not on the appliance.")
+    kind, words = _MODEL_STATES.get(model.state, ("warn", model.state))
+    return Standing(kind, words, model.error or "")
+
+
+def of_log(status: LogStatus | None) -> Standing:
+    """How the log stands."""
+    if status is None:
+        return Standing("bad", "Does not answer", "The audit writer does not run.")
+    if status.health == "ok":
+        return Standing("ok", "Takes records")
+    return Standing("bad", "Takes no records", status.reason)
+
+
+def of_service(wanted: str | None = None) -> Standing:
+    """How the service stands for staff: may they expect an answer?
+
+    Args:
+        wanted: The model that is needed; None looks at all models.
+    """
+    if of_log(log_status()).kind != "ok":
+        return Standing("bad", "Not recording", "Tasks do not run while the log takes no records.")
+    models = model_list()
+    if models is None:
+        return Standing("bad", "Engine is down", "The engine does not answer; tasks do not run.")
+    if wanted is not None:
+        return of_model(next((model for model in models if model.id == wanted), None))
+    if not models:
+        return Standing("warn", "No model", "No model is installed yet; tasks need one.")
+    ready = sum(model.state == "ready" for model in models)
+    if ready == len(models):
+        return Standing("ok", "Ready")
+    return Standing("warn", f"{ready} of {len(models)} models ready")
+
+
+def notices(wanted: set[str]) -> list[str]:
+    """What the manifests of these models tell the people who use them."""
+    found = (_notice(model.body) for model in model_list() or () if model.id in wanted)
+    return list(dict.fromkeys(text for text in found if text))
+
+
+def _notice(body: Any) -> str:  # noqa: ANN401 - JSON
+    own = body.get("cloister", {})
+    return str(own.get("notice") or "")

@@ -1,0 +1,104 @@
+"""Makes the pictures in docs/images: `python -m tests.browser.screenshots`, or `make screenshots`.
+
+The appliance behind them is a real one with the demo model, on a state tree that is thrown away.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from playwright.sync_api import Browser, Page
+
+from tests.browser.browsers import CHROMIUM, NARROW, WIDE, chromium, run_example, sign_in
+from tests.support.stack import Credentials, Stack
+
+Theme = Literal["light", "dark"]
+TARGET: Final = Path(__file__).resolve().parents[2] / "docs/images"
+_DARK: Final = frozenset({"sign-in", "tasks", "deidentify", "extract"})
+"""Pages that are also shown dark; the others would only make the repository larger."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The people on the pictures."""
+
+    manager: Credentials
+    officer: Credentials
+
+
+def main() -> int:
+    """Start an appliance, take all pictures, stop it."""
+    if CHROMIUM is None:
+        print("There is no chromium here; install Debian's package chromium.", file=sys.stderr)
+        return 1
+    TARGET.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="cloister-") as folder:
+        stack = Stack.start(Path(folder))
+        try:
+            _take_all(stack)
+        finally:
+            stack.stop()
+    print(f"{len(list(TARGET.glob('*.png')))} pictures are in {TARGET}")
+    return 0
+
+
+def _take_all(stack: Stack) -> None:
+    cast = Cast(
+        stack.create_user("h.brandt", "user", "operator", "admin"),
+        stack.create_user("o.lind", "officer"),
+    )
+    stack.create_user("m.osei", "user")
+    stack.accounts.create("t.novak", ["user", "operator"], actor=cast.manager.name)
+    stack.create_key("archive-intake", owner=cast.manager.name, tasks=["extract", "triage"])
+    with chromium() as browser:
+        for theme in ("light", "dark"):
+            for viewport in (WIDE, NARROW):
+                _Camera(browser, stack, viewport, theme).walk(cast)
+
+
+class _Camera:
+    """One window of one size and theme that walks through all pages."""
+
+    def __init__(
+        self, browser: Browser, stack: Stack, viewport: dict[str, int], theme: Theme
+    ) -> None:
+        context = browser.new_context(
+            viewport=viewport,  # type: ignore[arg-type] # a plain dict of Playwright's shape
+            color_scheme=theme,
+            reduced_motion="reduce",
+        )
+        self._page: Page = context.new_page()
+        self._stack = stack
+        self._width = viewport["width"]
+        self._theme = theme
+
+    def walk(self, cast: Cast) -> None:
+        """Take every picture of this size and theme."""
+        self._take("sign-in", lambda page: page.goto(f"{self._stack.url}/sign-in"))
+        sign_in(self._page, self._stack, cast.manager)
+        self._take("tasks", lambda page: page.goto(f"{self._stack.url}/"))
+        for task in ("deidentify", "extract", "triage"):
+            self._take(task, lambda page, task=task: run_example(page, self._stack, task))
+        for name in ("receipts", "keys", "people", "models", "system", "account"):
+            self._take(name, lambda page, name=name: page.goto(f"{self._stack.url}/{name}"))
+        self._page.context.clear_cookies()
+        sign_in(self._page, self._stack, cast.officer)
+        self._take("log", lambda page: page.goto(f"{self._stack.url}/log"))
+        self._page.context.close()
+
+    def _take(self, name: str, open_page: Callable[[Page], object]) -> None:
+        if self._theme == "dark" and name not in _DARK:
+            return
+        open_page(self._page)
+        suffix = "-dark" if self._theme == "dark" else ""
+        self._page.mouse.move(0, 0)
+        self._page.screenshot(path=TARGET / f"{name}-{self._width}{suffix}.png", full_page=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
