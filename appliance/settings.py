@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -39,10 +39,25 @@ class Settings(BaseSettings):
         description="Name of this appliance in the log's origin.",
     )
 
+    https: bool = Field(
+        False, description="People reach the pages by HTTPS; TLS ends in front of the web process."
+    )
+    web_names: tuple[str, ...] = Field(
+        (), description="Host names that people reach the pages by, besides loopback and `host`."
+    )
+    metrics_networks: tuple[IPvAnyNetwork, ...] = Field(
+        ("127.0.0.0/8", "::1/128"),
+        validate_default=True,
+        description="Networks that may read /metrics and the parts of /readyz.",
+    )
     web_workers: int = Field(1, ge=1, le=16, description="gunicorn worker processes.")
     web_threads: int = Field(32, ge=4, le=256, description="Threads of each web worker.")
     session_idle_minutes: int = Field(30, ge=1, description="A session ends after so long unused.")
     session_hours: int = Field(12, ge=1, description="A session ends after so long in any case.")
+
+    disk_minimum_mib: int = Field(
+        512, ge=0, description="Free MiB on the state tree's disk below which nothing starts."
+    )
 
     engine_threads: int = Field(0, ge=0, description="Threads of a runner; 0 means all cores.")
     engine_sequences: int = Field(16, ge=1, le=64, description="Requests decoded at the same time.")
@@ -100,9 +115,19 @@ class Settings(BaseSettings):
         return self.root / "var/lib/cloister-head/head.log"
 
     @property
+    def logs(self) -> Path:
+        """Operational logs of the three processes; no prompt, answer or secret is in them."""
+        return self.root / "var/log/cloister"
+
+    @property
     def officers(self) -> Path:
         """Public keys of the two officer groups."""
         return self.etc / "officers.json"
+
+    @property
+    def log_vkey(self) -> Path:
+        """Verifier key of the log, kept at the first start; officers keep a copy of their own."""
+        return self.etc / "log.vkey"
 
     @cached_property
     def run(self) -> Path:

@@ -60,9 +60,11 @@ class Sessions:
         with self._database.write() as session:
             self._prune(session, now)
             if previous is not None:
-                session.execute(delete(SessionRow).where(SessionRow.token_hash == _hash(previous)))
+                session.execute(
+                    delete(SessionRow).where(SessionRow.token_hash == token_hash(previous))
+                )
             row = SessionRow(
-                token_hash=_hash(token),
+                token_hash=token_hash(token),
                 account_id=account.id,
                 address=address[:_ADDRESS_CHARACTERS],
                 created_at=now,
@@ -84,7 +86,7 @@ class Sessions:
             found = session.execute(
                 select(SessionRow, AccountRow)
                 .join(AccountRow, AccountRow.id == SessionRow.account_id)
-                .where(SessionRow.token_hash == _hash(token))
+                .where(SessionRow.token_hash == token_hash(token))
             ).first()
         if found is None:
             return None
@@ -103,7 +105,7 @@ class Sessions:
         """
         with self._database.write() as database:
             database.execute(
-                delete(SessionRow).where(SessionRow.token_hash == _hash(session.token))
+                delete(SessionRow).where(SessionRow.token_hash == token_hash(session.token))
             )
         self._log.write(Event.SESSION_CLOSED, session.account.name, address=session.address)
 
@@ -133,7 +135,8 @@ class Sessions:
         session.execute(delete(SessionRow).where(ended))
 
 
-def _hash(token: str) -> bytes:
+def token_hash(token: str) -> bytes:
+    """What the database keeps of a session's token: its SHA-256."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -21,9 +21,9 @@ from werkzeug.exceptions import Forbidden
 from appliance.engine.errors import EngineError
 from appliance.tasks.metrics import REGISTRY
 from appliance.web.api.errors import json_response
-from appliance.web.api.state import state
 from appliance.web.client import address
 from appliance.web.services import services
+from appliance.web.worker import state
 from audit.errors import AuditError
 
 blueprint = Blueprint("health", __name__)

@@ -9,8 +9,8 @@ from flask import g
 
 from appliance.engine.client import ModelStatus
 from appliance.engine.errors import EngineError
-from appliance.web.api.state import state as api_state
 from appliance.web.services import services
+from appliance.web.worker import state as api_state
 from audit.client import LogStatus
 from audit.errors import AuditError
 

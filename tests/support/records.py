@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from appliance.settings import Settings
 from audit.age import Identity
-from audit.blob import CONTENT, META, log_id, unpack_content, unseal
-from audit.grants import open_shares
-from audit.leaf import Leaf, LeafFlag, LeafType
+from audit.leaf import LeafFlag
 from audit.officers import GROUPS
-from audit.payloads import EpochOpen
-from audit.ratchet import Ratchet
+from audit.opening import (
+    ClosedRecord,
+    OpenedRecord,
+    epoch_secrets,
+    epoch_spans,
+    log_name,
+    open_epoch,
+)
 from audit.reader import open_rows
+from audit.verify import verify_log
 
 
 @dataclass(frozen=True)
@@ -34,27 +37,13 @@ class Record:
 
 def read_records(settings: Settings) -> list[Record]:
     """All records of the log, in order."""
-    keys = _officers(settings)
-    records: list[Record] = []
-    ratchet: Ratchet | None = None
-    log = b""
     with open_rows(settings.audit) as rows:
-        for row in rows.rows(0, rows.size()):
-            leaf = Leaf.unpack(row.leaf)
-            if leaf.kind is LeafType.EPOCH_OPEN:
-                opening = EpochOpen.parse(row.meta or b"")
-                log = log or log_id(opening.origin, opening.key)
-                ratchet = Ratchet(open_shares(opening.grants, keys, opening.origin, leaf.epoch))
-            assert ratchet is not None
-            meta, content = row.meta, row.content
-            if meta is not None and LeafFlag.PLAIN_META not in leaf.flags:
-                meta = unseal(ratchet.meta_key(), meta, log, leaf.header(), META)
-            if content is not None:
-                key = ratchet.content_key()
-                content = unpack_content(unseal(key, content, log, leaf.header(), CONTENT))
-            records.append(_record(leaf, meta, content))
-            ratchet.advance()
-    return records
+        report = verify_log(rows, settings.audit)
+        spans = epoch_spans(report.openings, report.records)
+        secrets, _ = epoch_secrets(spans, _officers(settings))
+        log = log_name(report.openings[0][2])
+        opened = (open_epoch(rows, one, secrets[one.number], log, _all) for one in spans)
+        return [_record(one) for epoch in opened for one in epoch]
 
 
 def find(records: Iterable[Record], record_id: str) -> tuple[Record, Record]:
@@ -65,17 +54,21 @@ def find(records: Iterable[Record], record_id: str) -> tuple[Record, Record]:
     return begin, end
 
 
-def _record(leaf: Leaf, meta: bytes | None, content: bytes | None) -> Record:
-    sealed = LeafFlag.PLAIN_META not in leaf.flags and meta is not None
-    value = {} if meta is None else json.loads(meta)
+def _all(_: int) -> bool:
+    return True
+
+
+def _record(opened: OpenedRecord | ClosedRecord) -> Record:
+    assert isinstance(opened, OpenedRecord), opened
+    sealed = not opened.leaf.flags & LeafFlag.PLAIN_META
     return Record(
-        index=leaf.index,
-        event=str(UUID(bytes=leaf.event)),
-        type=leaf.kind.label,
-        actor=value["actor"] if sealed else None,
-        subject=value["subject"] if sealed else None,
-        meta=value["meta"] if sealed else value,
-        content=None if content is None else json.loads(content),
+        index=opened.leaf.index,
+        event=opened.event,
+        type=opened.leaf.kind.label,
+        actor=opened.meta.get("actor") if sealed else None,
+        subject=opened.meta.get("subject") if sealed else None,
+        meta=opened.meta.get("meta", {}) if sealed else opened.meta,
+        content=opened.content,
     )
 
 

@@ -14,9 +14,9 @@ from appliance.engine.identity import AnswerIdentity
 from appliance.tasks.work import Began, Delta, Event, Failed, Finished, Work
 from appliance.web.api.caller import caller
 from appliance.web.api.errors import RECORD_ID, ApiError, json_response
-from appliance.web.api.hangups import Watch
-from appliance.web.api.state import state
+from appliance.web.hangups import Watch
 from appliance.web.services import services
+from appliance.web.worker import state
 
 Shape = Callable[[Work, AnswerIdentity, Finished], dict[str, Any]]
 _DONE = b"data: [DONE]\n\n"

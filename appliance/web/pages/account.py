@@ -8,8 +8,8 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from werkzeug.exceptions import Forbidden
 
 from appliance.identity import Session
+from appliance.identity.own_sessions import end_sessions, open_sessions
 from appliance.web.access import signed_in
-from appliance.web.own_sessions import end_sessions, open_sessions
 from appliance.web.pages.passwords import PASSWORD_RULE, change_own_password
 from appliance.web.redirect import see_other
 from appliance.web.services import services

@@ -12,12 +12,12 @@ from appliance.engine.identity import AnswerIdentity
 from appliance.tasks.task import Task
 from appliance.tasks.work import Began, Delta, Event, Failed, Finished, Work
 from appliance.web import errors
-from appliance.web.api.state import state
 from appliance.web.errors import Problem
 from appliance.web.guard import EVENT_STREAM
 from appliance.web.pages.events import event, text_event
 from appliance.web.pages.showing import receipt_of, shown_answer
 from appliance.web.services import services
+from appliance.web.worker import state
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""How many requests of the API may run at once in one worker."""
+"""How many generations may run at once in one worker."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Gate:
                 raise ApiError(
                     503,
                     "busy",
-                    "All places for API requests are taken; try again shortly.",
+                    "All places for answers are taken; try again shortly.",
                     retry_after=_RETRY_SECONDS,
                 )
             self._running[key] += 1

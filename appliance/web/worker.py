@@ -1,4 +1,4 @@
-"""What the API keeps for the life of a worker."""
+"""What all requests of one worker share."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 from flask import current_app
 
 from appliance.engine.client import EngineClient
-from appliance.web.api.hangups import HangUps
-from appliance.web.api.limits import Gate
+from appliance.web.gate import Gate
+from appliance.web.hangups import HangUps
 from appliance.web.services import services
 
-_KEY: Final = "cloister.api"
+_KEY: Final = "cloister.worker"
 _QUICK_SECONDS: Final = 2.0
 _making = threading.Lock()
 
 
 @dataclass(frozen=True)
-class ApiState:
+class WorkerState:
     """Counters and watchers that all requests of a worker share.
 
     Args:
@@ -33,13 +33,13 @@ class ApiState:
     hang_ups: HangUps
 
 
-def state() -> ApiState:
+def state() -> WorkerState:
     """The state of this worker, made at the first request so that no thread crosses a fork."""
     with _making:
-        found: ApiState | None = current_app.extensions.get(_KEY)
+        found: WorkerState | None = current_app.extensions.get(_KEY)
         if found is None:
             settings = services().settings
             quick = EngineClient(settings.engine_socket, timeout=_QUICK_SECONDS)
-            found = ApiState(Gate(settings.web_threads), quick, HangUps(quick.cancel))
+            found = WorkerState(Gate(settings.web_threads), quick, HangUps(quick.cancel))
             current_app.extensions[_KEY] = found
     return found

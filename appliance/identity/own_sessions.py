@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +9,9 @@ from sqlalchemy import delete, select
 
 from appliance.database import Database
 from appliance.database.tables import SessionRow
-from appliance.identity import Session
 from appliance.identity.events import Event, IdentityLog
+from appliance.identity.model import Session
+from appliance.identity.sessions import token_hash
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def open_sessions(database: Database, session: Session, now: datetime) -> list[O
         .where(SessionRow.account_id == session.account.id, SessionRow.expires_at > now)
         .order_by(SessionRow.created_at.desc())
     )
-    own = _hash(session.token)
+    own = token_hash(session.token)
     with database.read() as reading:
         return [
             OpenSession(
@@ -72,7 +72,8 @@ def end_sessions(
         LogUnavailableError: The log did not take the record; the sessions go on.
     """
     ending = delete(SessionRow).where(
-        SessionRow.account_id == session.account.id, SessionRow.token_hash != _hash(session.token)
+        SessionRow.account_id == session.account.id,
+        SessionRow.token_hash != token_hash(session.token),
     )
     if only is not None:
         ending = ending.where(SessionRow.token_hash == _from_id(only))
@@ -90,7 +91,3 @@ def _from_id(given: str) -> bytes:
         return bytes.fromhex(given)
     except ValueError:
         return b""
-
-
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
