@@ -1,0 +1,1 @@
+"""Getting a checkout ready to run or to be tested; standard library only."""

@@ -1,0 +1,18 @@
+"""What every test shares: no setting of the developer's own environment reaches a test."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CLOISTER_")]:
+        monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fresh clone comes last: it takes longest, and says least about what is wrong."""
+    items.sort(key=lambda item: item.path.name == "test_fresh_clone.py")
