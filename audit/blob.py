@@ -1,0 +1,81 @@
+"""Sealed blobs: `commitment[32] | AES-256-GCM ciphertext | tag[16]`, bound to log and leaf header.
+
+A record's key is used once, so the nonce is fixed. The commitment comes from the same derivation as
+the key: a blob can not be made that opens to two texts under two keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import zlib
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from audit.errors import SealBrokenError
+from audit.secret import wipe
+
+META: Final = b"m"
+CONTENT: Final = b"c"
+MAX_CONTENT: Final = 16 * 1024 * 1024  # bytes of JSON, before compression
+
+_NONCE: Final = bytes(12)
+_LOG_ID: Final = b"cloister-audit/v1 log"
+
+
+def log_id(origin: str, first_key: bytes) -> bytes:
+    """Name a log by its origin and the raw public key of its first epoch, 32 bytes."""
+    return hashlib.sha256(b"\0".join((_LOG_ID, origin.encode(), first_key))).digest()
+
+
+def seal(key: bytearray, plain: bytes, log: bytes, header: bytes, part: bytes) -> bytes:
+    """Seal one blob and wipe its key.
+
+    Args:
+        key: key and commitment, 64 bytes.
+        plain: what to seal.
+        log: the log's id.
+        header: the leaf's first 136 bytes.
+        part: META or CONTENT.
+    """
+    cipher = AESGCM(memoryview(key)[:32])
+    blob = bytes(key[32:]) + cipher.encrypt(_NONCE, plain, log + header + part)
+    wipe(key)
+    return blob
+
+
+def unseal(key: bytearray, blob: bytes, log: bytes, header: bytes, part: bytes) -> bytes:
+    """Open one blob; the counterpart of `seal`.
+
+    Raises:
+        SealBrokenError: if blob, header and key do not belong together.
+    """
+    if not hmac.compare_digest(blob[:32], key[32:]):
+        raise SealBrokenError("the blob was not sealed under this record's key")
+    try:
+        return AESGCM(memoryview(key)[:32]).decrypt(_NONCE, blob[32:], log + header + part)
+    except InvalidTag as error:
+        raise SealBrokenError("the blob or its leaf was changed") from error
+
+
+def pack_content(text: bytes) -> bytes:
+    """Compress a content's JSON before it is sealed."""
+    return zlib.compress(text, 1)
+
+
+def unpack_content(packed: bytes) -> bytes:
+    """Undo `pack_content`, with a bound on what may come out.
+
+    Raises:
+        SealBrokenError: if it is no complete zlib stream within the bound.
+    """
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(packed, MAX_CONTENT)
+    except zlib.error as error:
+        raise SealBrokenError("the opened content is not compressed JSON") from error
+    if not stream.eof:
+        raise SealBrokenError("the opened content is cut or longer than a content may be")
+    return text

@@ -1,0 +1,1 @@
+"""`cloister-audit`: the officers' tool. Needs Python and `cryptography`, nothing else."""

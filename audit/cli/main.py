@@ -1,0 +1,61 @@
+"""`cloister-audit`: one command, one file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from audit.cli import keygen, verify
+from audit.cli import open as open_command
+from audit.cli.usage import EXIT_USAGE
+from audit.errors import AuditError
+
+_DESCRIPTION = """\
+Verify and open an audit log, without the appliance's help.
+
+  keygen   make an officer's key
+  verify   check that nothing was changed, removed or reordered
+  open     read records; needs a key of both groups of officers
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage with the exit status that `verify` promises for it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and stop."""
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = _Parser(
+        prog="cloister-audit",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in (("keygen", keygen), ("verify", verify), ("open", open_command)):
+        command = commands.add_parser(
+            name,
+            help=(module.__doc__ or "").partition(": ")[2].strip(),
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except AuditError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except BrokenPipeError:
+        return EXIT_USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

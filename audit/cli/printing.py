@@ -1,0 +1,66 @@
+"""Opened records for the eye and for programs.
+
+What people typed into the appliance may hold anything, also sequences that would move a terminal's
+cursor or change the text above; none of those is printed as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from audit.opening import OpenedRecord
+from audit.report import format_time
+
+
+def as_json_line(record: OpenedRecord) -> str:
+    """One record as one line of JSON, in ASCII."""
+    leaf = record.leaf
+    value = {
+        "index": leaf.index,
+        "event": record.event,
+        "type": leaf.kind.label,
+        "epoch": leaf.epoch,
+        "wall_ns": leaf.wall_ns,
+        "boot_ns": leaf.boot_ns,
+        "actor_token": leaf.actor.hex(),
+        "subject_token": leaf.subject.hex(),
+        "meta": record.meta,
+        "content": record.content,
+    }
+    return json.dumps(value, separators=(",", ":"))
+
+
+def as_text(record: OpenedRecord) -> str:
+    """One record as a block of text, ended by an empty line."""
+    leaf = record.leaf
+    head = f"record {leaf.index}  {leaf.kind.label}  {format_time(leaf.wall_ns)}  {record.event}"
+    lines = [head]
+    facts = dict(record.meta)
+    nested = facts.pop("meta", None)
+    lines += _fields({key: value for key, value in facts.items() if value is not None}, "  ")
+    if isinstance(nested, dict):
+        lines += _fields(nested, "  ")
+    if record.content is not None:
+        lines.append("  content:")
+        lines += _fields(record.content, "    ")
+    return "\n".join(lines) + "\n"
+
+
+def _fields(values: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, str) and "\n" in value:
+            yield f"{indent}{printable(key)}:"
+            yield from (f"{indent}  {printable(line)}" for line in value.split("\n"))
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{indent}{printable(key)}: {printable(text)}"
+
+
+def printable(text: str) -> str:
+    """Replace every character that is not printable by its escape."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,0 +1,121 @@
+"""Plain metadata of the log's own records: what a verifier reads without any officer's key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from audit.errors import LogFormatError
+from audit.officers import GROUPS
+
+CLOSED = "closed"
+UNCLEAN = "unclean"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousEpoch:
+    """How the epoch before ended.
+
+    Attributes:
+        end: `closed`, or `unclean` if its writer did not come to close it.
+        size: records in the log at its end.
+        root: Merkle root at that size.
+    """
+
+    end: str
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EpochOpen:
+    """What opens an epoch.
+
+    Attributes:
+        origin: name of the log.
+        key: raw Ed25519 public key that signs this epoch.
+        next_key: the one that will sign the next; nobody else can open it.
+        grants: the age file of each group with its share of the epoch's secret.
+        recipients: public keys that each grant is sealed to.
+        previous: the epoch before, None in the first.
+    """
+
+    origin: str
+    key: bytes
+    next_key: bytes
+    grants: Mapping[str, bytes]
+    recipients: Mapping[str, list[str]]
+    previous: PreviousEpoch | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The payload as JSON values."""
+        previous = self.previous and {
+            "end": self.previous.end,
+            "size": self.previous.size,
+            "root": _encode(self.previous.root),
+        }
+        return {
+            "origin": self.origin,
+            "key": _encode(self.key),
+            "next": _encode(self.next_key),
+            "grants": {group: _encode(self.grants[group]) for group in GROUPS},
+            "recipients": dict(self.recipients),
+            "previous": previous,
+        }
+
+    @classmethod
+    def parse(cls, blob: bytes) -> EpochOpen:
+        """Read the metadata blob of an epoch-open record.
+
+        Raises:
+            LogFormatError: if it is not one.
+        """
+        try:
+            data = json.loads(blob)
+            previous = data["previous"]
+            return cls(
+                origin=str(data["origin"]),
+                key=_decode(data["key"], 32),
+                next_key=_decode(data["next"], 32),
+                grants={group: _decode(data["grants"][group]) for group in GROUPS},
+                recipients={group: list(data["recipients"][group]) for group in GROUPS},
+                previous=previous and _previous(previous),
+            )
+        except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as error:
+            raise LogFormatError("it does not say how its epoch opened") from error
+
+
+def parse_plain(blob: bytes) -> dict[str, Any]:
+    """Read the plain metadata of any of the log's own records.
+
+    Raises:
+        LogFormatError: if it is not a JSON object.
+    """
+    try:
+        data = json.loads(blob)
+    except (ValueError, RecursionError) as error:
+        raise LogFormatError("its plain metadata is not JSON") from error
+    if not isinstance(data, dict):
+        raise LogFormatError("its plain metadata is not a JSON object")
+    return data
+
+
+def _previous(data: Mapping[str, Any]) -> PreviousEpoch:
+    if data["end"] not in (CLOSED, UNCLEAN) or not isinstance(data["size"], int):
+        raise ValueError(data["end"])
+    return PreviousEpoch(data["end"], data["size"], _decode(data["root"], 32))
+
+
+def _encode(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def _decode(text: str, length: int | None = None) -> bytes:
+    raw = base64.b64decode(text, validate=True)
+    if length is not None and len(raw) != length:
+        raise ValueError(text)
+    return raw

@@ -1,0 +1,67 @@
+"""What client and writer tell each other, beside the frames that carry it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RecordType(StrEnum):
+    """What a caller may record; the writer makes the log's own records by itself."""
+
+    PROMPT = "prompt"
+    ANSWER = "answer"
+    ADMIN = "admin"
+    AUTH = "auth"
+    ACCESS = "access"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of one durable record, as the writer gave it.
+
+    Attributes:
+        event: the record's event id, a UUID.
+        index: the record's place in the log, from 0.
+        leaf: SHA-256 of the leaf (RFC 6962, with the 0x00 prefix), base64.
+        size: records in the log at the checkpoint.
+        root: Merkle root at that size, base64.
+        checkpoint: the signed note over origin, size and root.
+    """
+
+    event: str
+    index: int
+    leaf: str
+    size: int
+    root: str
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus:
+    """How the log stands.
+
+    Attributes:
+        health: `ok`, `not_durable` (resumes by itself) or `read_only` (needs an operator).
+        reason: why it is not `ok`, with the remedy; empty if it is.
+        origin: name of this log.
+        vkey: verifier key of the first epoch (signed-note form), the root of trust.
+        size: records in the log.
+        root: Merkle root at that size, base64; empty for a log that never opened.
+        epoch: number of the running epoch, or None while none runs.
+        checkpoint: the last signed checkpoint.
+        started: when the writer started, seconds since 1970.
+        last_commit: when it last made records durable, seconds since 1970, or None.
+    """
+
+    health: str
+    reason: str
+    origin: str
+    vkey: str
+    size: int
+    root: str
+    epoch: int | None
+    checkpoint: str
+    started: float
+    last_commit: float | None

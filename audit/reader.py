@@ -1,0 +1,64 @@
+"""Opening a log only to read it, also while its writer runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from audit.errors import LogFormatError
+from audit.rows import LogRows
+
+DATABASE = "audit.db"
+
+
+@contextmanager
+def open_rows(folder: Path) -> Iterator[LogRows]:
+    """Open a log's database read-only.
+
+    A database that no writer has open is read as it lies there, so that nothing is written beside
+    it: it may be evidence, or on a disk that can not be written.
+
+    Args:
+        folder: the log's folder.
+
+    Raises:
+        LogFormatError: if there is no log.
+    """
+    path = folder / DATABASE
+    if not path.is_file():
+        raise LogFormatError(f"{folder} holds no {DATABASE}. Give the folder of the log.")
+    in_use = any(path.with_name(DATABASE + end).exists() for end in ("-wal", "-shm"))
+    mode = "mode=ro" if in_use else "mode=ro&immutable=1"
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?{mode}", uri=True, isolation_level=None
+        )
+    except sqlite3.Error as error:
+        raise LogFormatError(f"{path} can not be opened: {error}.") from error
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        _probe(connection, path)
+        yield LogRows(connection)
+    finally:
+        connection.close()
+
+
+def _probe(connection: sqlite3.Connection, path: Path) -> None:
+    """Tell a database that can not be read here from one that is damaged.
+
+    Raises:
+        LogFormatError: if it can not be read here; damage is left for the verification to report.
+    """
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError as error:
+        raise LogFormatError(
+            f"{path} can not be read here: {error}. Copy the whole folder of the log to a disk "
+            "that you can write to, and give that copy."
+        ) from error
+    except sqlite3.DatabaseError:
+        return

@@ -1,0 +1,158 @@
+"""Reading the database's rows: shared by the writer and by what only reads.
+
+Leaves stay for ever; blobs stand in a table of their own so that they can be removed at term while
+every proof still holds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from audit.errors import LogFormatError
+from audit.leaf import leaf_hash
+from audit.merkle import STORED_LEVELS, Frontier, node_hash, subtrees
+
+FORMAT: Final = "cloister-audit/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record as it is stored."""
+
+    index: int
+    leaf: bytes
+    meta: bytes | None
+    content: bytes | None
+
+
+class LogRows:
+    """Read access to a log's tables."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Read through an open connection.
+
+        Args:
+            connection: an open database; this class never writes to it.
+        """
+        self._connection = connection
+
+    def facts(self) -> dict[str, str]:
+        """What the log says about itself: `format`, `origin`, `vkey`."""
+        return dict(self._connection.execute("SELECT name, value FROM log"))
+
+    def size(self) -> int:
+        """Records in the log: one more than the highest index."""
+        (highest,) = self._connection.execute("SELECT max(idx) FROM leaves").fetchone()
+        return 0 if highest is None else int(highest) + 1
+
+    def extent(self) -> tuple[int, tuple[int, str] | None]:
+        """Size and newest checkpoint, both of the same moment."""
+        self._connection.execute("BEGIN")
+        try:
+            return self.size(), self.last_checkpoint()
+        finally:
+            self._connection.execute("COMMIT")
+
+    def leaf(self, index: int) -> bytes:
+        """One leaf.
+
+        Raises:
+            LogFormatError: if there is no such record.
+        """
+        row = self._connection.execute("SELECT leaf FROM leaves WHERE idx = ?", (index,)).fetchone()
+        if row is None:
+            raise LogFormatError(f"Record {index} is missing. Verify the log.")
+        return bytes(row[0])
+
+    def index_of(self, event: bytes) -> int | None:
+        """The index of the record with this event id, or None."""
+        row = self._connection.execute(
+            "SELECT idx FROM leaves WHERE substr(leaf, 57, 16) = ?", (event,)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def rows(self, start: int, end: int) -> Iterator[Row]:
+        """The records that are stored from `start` up to before `end`, in order."""
+        found = self._connection.execute(
+            "SELECT l.idx, l.leaf, b.meta, b.content FROM leaves l LEFT JOIN blobs b USING (idx) "
+            "WHERE l.idx >= ? AND l.idx < ? ORDER BY l.idx",
+            (start, end),
+        )
+        for index, leaf, meta, content in found:
+            yield Row(index, leaf, meta, content)
+
+    def stray_blobs(self) -> list[int]:
+        """Indexes of blobs that belong to no leaf."""
+        found = self._connection.execute(
+            "SELECT idx FROM blobs WHERE idx NOT IN (SELECT idx FROM leaves) ORDER BY idx LIMIT 10"
+        )
+        return [int(index) for (index,) in found]
+
+    def last_checkpoint(self) -> tuple[int, str] | None:
+        """Size and note of the newest checkpoint."""
+        row = self._connection.execute(
+            "SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    def checkpoint_count(self, limit: int) -> int:
+        """How many checkpoints there are, counted up to `limit`."""
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM checkpoints LIMIT ?)", (limit,)
+        ).fetchone()
+        return int(count)
+
+    def checkpoint(self, size: int) -> str | None:
+        """The note of the checkpoint at this size, or None."""
+        row = self._connection.execute(
+            "SELECT note FROM checkpoints WHERE size = ?", (size,)
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def checkpoints(self, above: int, upto: int) -> list[tuple[int, str]]:
+        """Checkpoints with a size in (above, upto], in order."""
+        found = self._connection.execute(
+            "SELECT size, note FROM checkpoints WHERE size > ? AND size <= ? ORDER BY size",
+            (above, upto),
+        )
+        return [(int(size), str(note)) for size, note in found]
+
+    def stored_nodes(self) -> Iterator[tuple[int, int, bytes]]:
+        """The inner nodes of the tree that are kept, as (level, position, hash)."""
+        yield from self._connection.execute("SELECT level, position, hash FROM nodes")
+
+    def node(self, level: int, position: int) -> bytes:
+        """Hash of the full subtree of 2**level leaves at this position.
+
+        Raises:
+            LogFormatError: if a leaf or node that it is made of is missing.
+        """
+        kept = level - level % STORED_LEVELS
+        width = 1 << level - kept
+        hashes = self._kept_nodes(kept, position * width, width)
+        if len(hashes) != width:
+            raise LogFormatError("Nodes of the tree are missing. Verify the log.")
+        while len(hashes) > 1:
+            hashes = [node_hash(*hashes[place : place + 2]) for place in range(0, len(hashes), 2)]
+        return hashes[0]
+
+    def frontier(self, size: int) -> Frontier:
+        """The right edge of the tree over the first `size` leaves."""
+        return Frontier(size, (self.node(level, position) for level, position in subtrees(size)))
+
+    def _kept_nodes(self, level: int, first: int, count: int) -> list[bytes]:
+        if level == 0:
+            found = self._connection.execute(
+                "SELECT leaf FROM leaves WHERE idx >= ? AND idx < ? ORDER BY idx",
+                (first, first + count),
+            )
+            return [leaf_hash(leaf) for (leaf,) in found]
+        found = self._connection.execute(
+            "SELECT hash FROM nodes WHERE level = ? AND position >= ? AND position < ? "
+            "ORDER BY position",
+            (level, first, first + count),
+        )
+        return [bytes(node) for (node,) in found]

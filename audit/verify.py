@@ -1,0 +1,89 @@
+"""Verification: walk the log from its first record and compare all that is stored with all else.
+
+For each record: the leaf reads, stands in its place, is what the next leaf says it is, and its
+blobs are what it says they are. For each checkpoint: signed by its epoch's key over the root of the
+tree at its size. Then the stored tree nodes, the grant files and the head file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from audit.errors import LogFormatError, NoteFormatError
+from audit.head import read_head
+from audit.note import VerifierKey
+from audit.report import Report
+from audit.rows import FORMAT, LogRows
+from audit.surroundings import check_grants, check_head, check_strays
+from audit.walk import Walk
+
+Progress = Callable[[int, int], None]
+"""Told now and then how many records are done, and of how many."""
+
+
+def verify_log(
+    rows: LogRows,
+    folder: Path,
+    *,
+    trusted: VerifierKey | None = None,
+    head: Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Verify a log; a writer may go on appending to it meanwhile.
+
+    Args:
+        rows: the log's database.
+        folder: the log's folder, for the grant files.
+        trusted: verifier key of the first epoch, from outside the log; None takes the log's own.
+        head: the head file to compare with, or None.
+        progress: told how far it is.
+
+    Raises:
+        OSError: if the head file can not be read.
+    """
+    report = Report()
+    # The head is read first: a running writer adds to it, so later it may know more than we walk.
+    seen = None if head is None else list(read_head(head))
+    try:
+        size, newest = rows.extent()
+        report.records = size
+        key = _root_of_trust(rows, trusted, report)
+        walk = Walk(rows, key, report, size)
+        walk.run(progress)
+        walk.finish(newest)
+        check_strays(rows, walk.nodes, size, report)
+        check_grants(folder, report.openings, report)
+        if seen is not None:
+            check_head(rows, seen, size, report)
+    except (sqlite3.Error, LogFormatError) as error:
+        report.blame(None, f"the database is damaged: {error}")
+    return report
+
+
+def _root_of_trust(rows: LogRows, trusted: VerifierKey | None, report: Report) -> VerifierKey:
+    """The key to check by: the given one, or the log's own word for it.
+
+    Raises:
+        LogFormatError: if neither is there.
+    """
+    facts = rows.facts()
+    stated = facts.get("vkey", "")
+    if trusted is None:
+        try:
+            trusted = VerifierKey.parse(stated)
+        except NoteFormatError as error:
+            raise LogFormatError("it names no verifier key") from error
+        report.remarks.append(
+            "the verifier key was taken from the log itself: this shows that nothing was changed "
+            "by anyone without the log's keys, not that it is the log you mean. Give --vkey"
+        )
+    elif stated != str(trusted):
+        report.blame(None, f"the log names another verifier key, {stated or 'none'}")
+    if facts.get("format") != FORMAT:
+        report.blame(None, f"the log is of the format {facts.get('format')}, not {FORMAT}")
+    if facts.get("origin") != trusted.name:
+        report.blame(None, f"the log calls itself {facts.get('origin')}, not {trusted.name}")
+    report.origin, report.vkey = trusted.name, str(trusted)
+    return trusted

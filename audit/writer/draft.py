@@ -1,0 +1,143 @@
+"""Records sealed and hashed in memory, on their way to one durable batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from audit.blob import CONTENT, META, seal
+from audit.leaf import NO_HASH, NO_TOKEN, Leaf, LeafFlag, LeafType, leaf_hash
+from audit.merkle import Frontier
+from audit.payloads import EpochOpen
+from audit.rows import Row
+from audit.uuid7 import uuid7
+from audit.writer.clock import Clock, Instant
+from audit.writer.epoch import Epoch
+from audit.writer.request import AppendRequest, canonical
+from audit.writer.store import Batch
+
+
+class Draft:
+    """A batch in the making; the log's state is untouched until the batch is durable.
+
+    Sealing moves the epoch's ratchet on for good, so a draft that fails ends its epoch.
+    """
+
+    def __init__(
+        self, epoch: Epoch, tree: Frontier, prev: bytes, log: bytes, clock: Clock, boot: bytes
+    ) -> None:
+        """Start an empty batch.
+
+        Args:
+            epoch: the running epoch.
+            tree: the tree's right edge; copied.
+            prev: hash of the last leaf.
+            log: the log's id.
+            clock: source of both times.
+            boot: the kernel's id of this boot.
+        """
+        self.batch = Batch()
+        self.tree = tree.copy()
+        self.prev = prev
+        self.epoch = epoch
+        self._log = log
+        self._clock = clock
+        self._boot = boot
+
+    def add(self, request: AppendRequest) -> int:
+        """Seal a client's record and return its index."""
+        now = self._clock.now()
+        flags = 0 if request.content is None else LeafFlag.CONTENT
+        leaf = self._leaf(
+            request.kind,
+            flags,
+            now,
+            request.event,
+            self.epoch.tokens.token("actor", request.actor),
+            self.epoch.tokens.token("subject", request.subject),
+        )
+        header, ratchet = leaf.header(), self.epoch.ratchet
+        meta = seal(ratchet.meta_key(), _sealed_meta(request, now), self._log, header, META)
+        content = None
+        if request.content is not None:
+            content = seal(ratchet.content_key(), request.content, self._log, header, CONTENT)
+        if request.kind is LeafType.PROMPT:
+            self.batch.asked.append(request.event)
+        if request.answers is not None:
+            self.batch.answered.append(request.answers)
+        return self._append(header, meta, content)
+
+    def add_own(self, kind: LeafType, payload: Mapping[str, Any] | None = None) -> int:
+        """Add a record of the writer about the log itself, with plain metadata."""
+        flags = 0 if payload is None else LeafFlag.PLAIN_META
+        leaf = self._leaf(kind, flags, self._clock.now(), uuid7().bytes, NO_TOKEN, NO_TOKEN)
+        meta = None if payload is None else canonical(dict(payload))
+        return self._append(leaf.header(), meta, None)
+
+    def open_epoch(self, epoch: Epoch, opening: EpochOpen) -> None:
+        """Go on in this epoch, beginning with its opening record."""
+        self.epoch = epoch
+        self.add_own(LeafType.EPOCH_OPEN, opening.to_json())
+
+    def checkpoint(self) -> str:
+        """Sign the tree as it stands in the draft."""
+        note = self.epoch.sign(self.tree.size, self.tree.root())
+        self.batch.notes.append((self.tree.size, note))
+        return note
+
+    def _leaf(
+        self,
+        kind: LeafType,
+        flags: int,
+        now: Instant,
+        event: bytes,
+        actor: bytes,
+        subject: bytes,
+    ) -> Leaf:
+        return Leaf(
+            kind=kind,
+            flags=flags,
+            index=self.tree.size,
+            epoch=self.epoch.number,
+            seq=self.epoch.ratchet.position,
+            boot_ns=now.boot,
+            wall_ns=now.wall,
+            boot_id=self._boot,
+            event=event,
+            actor=actor,
+            subject=subject,
+            prev=self.prev,
+        )
+
+    def _append(self, header: bytes, meta: bytes | None, content: bytes | None) -> int:
+        index = self.tree.size
+        leaf = header + _hash(meta) + _hash(content)
+        self.prev = leaf_hash(leaf)
+        self.batch.nodes += self.tree.add(self.prev)
+        self.batch.rows.append(Row(index, leaf, meta, content))
+        self.epoch.ratchet.advance()
+        return index
+
+
+def _sealed_meta(request: AppendRequest, now: Instant) -> bytes:
+    """The metadata that gets sealed, as canonical JSON; the keys stand in canonical order."""
+    parts = (
+        b'{"actor":' + canonical(request.actor),
+        b'"meta":' + request.meta,
+        b'"subject":' + canonical(request.subject),
+        f'"time":"{iso_time(now.wall)}","type":"{request.kind.label}","version":1}}'.encode(),
+    )
+    return b",".join(parts)
+
+
+def iso_time(wall_ns: int) -> str:
+    """A wall clock reading in UTC with microseconds, RFC 3339."""
+    seconds, nanoseconds = divmod(wall_ns, 1_000_000_000)
+    when = datetime.fromtimestamp(seconds, UTC)
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1000:06d}Z"
+
+
+def _hash(blob: bytes | None) -> bytes:
+    return NO_HASH if blob is None else hashlib.sha256(blob).digest()

@@ -1,0 +1,146 @@
+"""What a client asks to record, checked and made ready to be sealed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import rfc8785
+
+from audit.blob import pack_content
+from audit.errors import RecordRefusedError
+from audit.leaf import LeafType
+from audit.uuid7 import uuid7
+
+MAX_META: Final = 64 * 1024  # bytes of canonical JSON
+MAX_NAME: Final = 256  # characters of an actor or subject
+
+_FIELDS: Final = frozenset({"op", "type", "actor", "subject", "meta", "content", "event"})
+_TYPES: Final = {
+    "prompt": LeafType.PROMPT,
+    "answer": LeafType.ANSWER,
+    "admin": LeafType.ADMIN,
+    "auth": LeafType.AUTH,
+    "access": LeafType.ACCESS,
+    "fault": LeafType.FAULT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRequest:
+    """One record to append.
+
+    Attributes:
+        kind: the leaf's type.
+        event: the record's UUID, 16 bytes.
+        actor: who did it.
+        subject: whom it is about, or None.
+        meta: the caller's metadata as canonical JSON.
+        content: the content's JSON, compressed, or None.
+        digest: over all of the above; tells a retry from another record under the same event.
+        answers: event of the prompt that this record answers, or None.
+    """
+
+    kind: LeafType
+    event: bytes
+    actor: str
+    subject: str | None
+    meta: bytes
+    content: bytes | None
+    digest: bytes
+    answers: bytes | None
+
+
+def parse_append(message: dict[str, Any]) -> AppendRequest:
+    """Check an `append` message.
+
+    Raises:
+        RecordRefusedError: naming the field that is wrong.
+    """
+    if unknown := sorted(set(message) - _FIELDS):
+        raise RecordRefusedError(f"Unknown field {unknown[0]!r}. Leave it out.")
+    kind = _TYPES.get(str(message.get("type")))
+    if kind is None:
+        raise RecordRefusedError(f"'type' must be one of {', '.join(_TYPES)}.")
+    actor = _name("actor", message.get("actor"))
+    subject = message.get("subject")
+    subject = None if subject is None else _name("subject", subject)
+    meta = _canonical_meta(message.get("meta"))
+    content = _content_json(message.get("content"))
+    return AppendRequest(
+        kind=kind,
+        event=_event("event", message.get("event")) or uuid7().bytes,
+        actor=actor,
+        subject=subject,
+        meta=meta,
+        content=None if content is None else pack_content(content),
+        digest=_digest(kind, actor, subject, meta, content),
+        answers=_answered(kind, message["meta"]),
+    )
+
+
+def canonical(value: object) -> bytes:
+    """Serialise to RFC 8785 JSON.
+
+    Raises:
+        RecordRefusedError: if a number or string has no such form.
+    """
+    try:
+        return rfc8785.dumps(value)  # type: ignore[arg-type]  # it checks the type itself
+    except (rfc8785.CanonicalizationError, RecursionError) as error:
+        raise RecordRefusedError(
+            f"'meta' has no canonical JSON form: {error}. Use integers below 2**53 and plain text."
+        ) from error
+
+
+def _name(field: str, value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NAME or not value.isprintable():
+        raise RecordRefusedError(f"'{field}' must be printable text of 1 to {MAX_NAME} characters.")
+    return value
+
+
+def _canonical_meta(meta: object) -> bytes:
+    if not isinstance(meta, dict):
+        raise RecordRefusedError("'meta' must be a JSON object.")
+    text = canonical(meta)
+    if len(text) > MAX_META:
+        raise RecordRefusedError(
+            f"'meta' has {len(text)} bytes, the limit is {MAX_META}. Put long text into 'content'."
+        )
+    return text
+
+
+def _content_json(content: object) -> bytes | None:
+    if content is None:
+        return None
+    if not isinstance(content, dict):
+        raise RecordRefusedError("'content' must be a JSON object or null.")
+    try:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise RecordRefusedError("'content' has text that is not Unicode (half a pair).") from error
+
+
+def _event(field: str, value: object) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        return UUID(str(value)).bytes
+    except ValueError as error:
+        raise RecordRefusedError(f"'{field}' must be a UUID or null.") from error
+
+
+def _answered(kind: LeafType, meta: dict[str, Any]) -> bytes | None:
+    return _event("meta.begin", meta.get("begin")) if kind is LeafType.ANSWER else None
+
+
+def _digest(
+    kind: LeafType, actor: str, subject: str | None, meta: bytes, content: bytes | None
+) -> bytes:
+    digest = hashlib.sha256()
+    for part in (bytes([kind]), actor.encode(), (subject or "").encode(), meta, content or b""):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()

@@ -1,0 +1,96 @@
+"""The writer is small, and its memory does not open what it has sealed before."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from audit.age import decrypt
+from audit.client import AuditClient, RecordType
+from audit.keyfile import read_identities
+from audit.officers import GROUPS
+from audit.opening import epoch_secrets, epoch_spans
+from audit.ratchet import Ratchet
+from audit.reader import open_rows
+from audit.verify import verify_log
+from tests.service.audit.harness import Writer
+
+MAX_RSS = 45_000  # KiB
+
+
+def pid_of(writer: Writer) -> int:
+    assert writer.process is not None
+    return writer.process.pid
+
+
+def test_the_writer_stays_below_45_mb(writer: Writer, client: AuditClient) -> None:
+    for _ in range(300):
+        client.append(RecordType.PROMPT, actor="a", meta={}, content={"text": "x" * 4096})
+    status = Path(f"/proc/{pid_of(writer)}/status").read_text()
+    match = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert match is not None
+    assert int(match[1]) < MAX_RSS
+
+
+def test_no_core_is_written_and_no_fellow_process_reads_the_memory(writer: Writer) -> None:
+    limits = Path(f"/proc/{pid_of(writer)}/limits").read_text()
+    assert re.search(r"Max core file size\s+0\s+0", limits)
+
+
+@pytest.mark.root
+def test_a_root_who_takes_the_memory_finds_no_key_of_an_earlier_record(
+    writer: Writer, client: AuditClient
+) -> None:
+    for number in range(20):
+        client.append(RecordType.PROMPT, actor="a", meta={}, content={"n": number})
+    memory = writable_memory(pid_of(writer))
+    secrets = past_secrets(writer)
+    assert len(secrets) > 20 * 3
+    current = secrets.pop("current state")
+    assert current in memory, "the search does not find what must be there"
+    found = [name for name, secret in secrets.items() if secret in memory]
+    assert found == []
+
+
+def past_secrets(writer: Writer) -> dict[str, bytes]:
+    """Every key of the first twenty records, and the epoch's secret."""
+    identities = [
+        identity for name in ("a.key", "b.key") for identity in read_identities(writer.root / name)
+    ]
+    with open_rows(writer.log) as rows:
+        report = verify_log(rows, writer.log)
+    spans = epoch_spans(report.openings, report.records)
+    secrets, _ = epoch_secrets(spans, identities)
+    found = {"epoch secret": bytes(secrets[0])}
+    ratchet = Ratchet(bytearray(secrets[0]))
+    for number in range(20):
+        found[f"state {number}"] = bytes(ratchet._state)
+        found[f"meta key {number}"] = bytes(ratchet.meta_key()[:32])
+        found[f"content key {number}"] = bytes(ratchet.content_key()[:32])
+        ratchet.advance()
+    ratchet.advance()
+    found["current state"] = bytes(ratchet._state)
+    for group, identity in zip(GROUPS, identities, strict=True):
+        grant = decrypt(spans[0].opening.grants[group], [identity])
+        found[f"share of {group}"] = grant[-65:-1]
+        found[f"raw share of {group}"] = bytes.fromhex(grant[-65:-1].decode())
+    return found
+
+
+def writable_memory(pid: int) -> bytes:
+    """All that a process could have left secrets in."""
+    parts = []
+    with Path(f"/proc/{pid}/maps").open() as maps, Path(f"/proc/{pid}/mem").open("rb") as memory:
+        for line in maps:
+            span, mode, *_ = line.split()
+            if not mode.startswith("rw") or "[v" in line:
+                continue
+            start, end = (int(number, 16) for number in span.split("-"))
+            memory.seek(start)
+            try:
+                parts.append(memory.read(end - start))
+            except OSError:
+                continue
+    return b"".join(parts)
