@@ -1,0 +1,17 @@
+"""What can be wrong with a model before it is loaded."""
+
+
+class CatalogueError(Exception):
+    """A model can not be used as it lies in the models folder."""
+
+
+class ManifestError(CatalogueError):
+    """A manifest is no TOML, lacks a field or has a wrong one."""
+
+
+class ModelFileMissingError(CatalogueError):
+    """The file that a manifest names is not there or can not be read."""
+
+
+class ModelDigestError(CatalogueError):
+    """The weights are not the ones that the manifest promises."""

@@ -1,0 +1,219 @@
+"""What can go wrong between a caller and a model: one named error for each cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class EngineError(Exception):
+    """A request that got no answer, or not a whole one.
+
+    Args:
+        status: HTTP status code that the caller sees.
+        code: machine-readable cause, one of those in docs/engine.md.
+        message: what is wrong and what to do about it, for people; never prompt or answer text.
+        param: dotted name of the request field that is wrong, if one is.
+        retry_after: whole seconds after which another try makes sense, if one does.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        param: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        """Fill in the error."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, Any]:
+        """The error as an OpenAI error object."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return {
+            "error": {
+                "message": self.message,
+                "type": kind,
+                "code": self.code,
+                "param": self.param,
+            }
+        }
+
+    @classmethod
+    def from_body(
+        cls, status: int, body: Mapping[str, Any], retry_after: int | None = None
+    ) -> EngineError:
+        """Read an OpenAI error object back; unknown shapes become code `engine_error`."""
+        error = body.get("error")
+        if not isinstance(error, Mapping):
+            error = {}
+        return EngineError(
+            status,
+            str(error.get("code") or "engine_error"),
+            str(error.get("message") or "The engine gave no reason."),
+            error.get("param"),
+            retry_after,
+        )
+
+
+class BadRequestError(EngineError):
+    """A field of the request is missing, wrong or beyond a limit."""
+
+    def __init__(self, param: str | None, message: str, code: str = "invalid_value") -> None:
+        """Fill in the error."""
+        super().__init__(400, code, message, param)
+
+
+class ContextOverflowError(BadRequestError):
+    """Prompt and answer together do not fit the model's context."""
+
+    def __init__(self, param: str, message: str) -> None:
+        """Fill in the error."""
+        super().__init__(param, message, "context_length_exceeded")
+
+
+class UnknownModelError(EngineError):
+    """The request names a model that has no manifest here."""
+
+    def __init__(self, name: str) -> None:
+        """Fill in the error."""
+        shown = name[:80]
+        super().__init__(
+            404,
+            "model_not_found",
+            f"There is no model {shown!r} here; GET /v1/models lists those that are.",
+            "model",
+        )
+
+
+class UnknownRequestError(EngineError):
+    """No live request has the id that is to be cancelled."""
+
+    def __init__(self) -> None:
+        """Fill in the error."""
+        super().__init__(
+            404, "request_not_found", "No live request has this id; it may have ended already."
+        )
+
+
+class QueueFullError(EngineError):
+    """More requests wait than the engine is set to hold."""
+
+    def __init__(self, limit: int, retry_after: int) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "queue_full",
+            f"All sequences are busy and {limit} requests wait already; try again later.",
+            retry_after=retry_after,
+        )
+
+
+class ModelNotReadyError(EngineError):
+    """The model is being loaded or restarted."""
+
+    def __init__(self, name: str, retry_after: int) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "model_not_ready",
+            f"Model {name!r} is being loaded; try again shortly.",
+            retry_after=retry_after,
+        )
+
+
+class ModelFailedError(EngineError):
+    """The model can not be loaded; GET /v1/models carries the reason."""
+
+    def __init__(self, name: str, reason: str, retry_after: int) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "model_failed",
+            f"Model {name!r} can not be loaded: {reason}",
+            retry_after=retry_after,
+        )
+
+
+class RunnerDiedError(EngineError):
+    """The process that ran the model ended in the middle of the request."""
+
+    def __init__(self, name: str, retry_after: int) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "runner_died",
+            f"The process of model {name!r} ended during the request; it is being restarted.",
+            retry_after=retry_after,
+        )
+
+
+class DecodeError(EngineError):
+    """llama.cpp refused or failed to decode a batch."""
+
+    def __init__(self, message: str) -> None:
+        """Fill in the error."""
+        super().__init__(500, "decode_failed", message)
+
+
+class SchemaViolationError(EngineError):
+    """The finished answer does not validate against the schema that was asked for."""
+
+    def __init__(self, path: str) -> None:
+        """Fill in the error."""
+        super().__init__(
+            500,
+            "schema_violation",
+            f"The answer does not validate against the schema at {path}; ask again.",
+            "response_format",
+        )
+
+
+class EngineUnavailableError(EngineError):
+    """Nobody answers on the engine's socket."""
+
+    def __init__(self) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "engine_unavailable",
+            "The engine does not answer on its socket; check that its service runs.",
+            retry_after=5,
+        )
+
+
+class EngineTimeoutError(EngineError):
+    """The engine did not answer in time."""
+
+    def __init__(self, seconds: float) -> None:
+        """Fill in the error."""
+        super().__init__(
+            504, "engine_timeout", f"The engine did not answer within {seconds:g} seconds."
+        )
+
+
+class BrokenAnswerError(EngineError):
+    """The engine's connection ended before the answer did."""
+
+    def __init__(self) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "runner_died",
+            "The connection to the engine ended before the answer did; ask again.",
+            retry_after=2,
+        )
+
+
+class ModelLoadError(Exception):
+    """The file is no GGUF, is cut off or damaged, or does not fit in memory."""
+
+
+class SocketInUseError(Exception):
+    """Another process answers on the socket that this one should open."""

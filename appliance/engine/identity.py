@@ -1,0 +1,52 @@
+"""What an answer came from: carried in headers before the first token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MODEL_DIGEST = "X-Model-Digest"
+TEMPLATE_DIGEST = "X-Template-Digest"
+ENGINE_BUILD = "X-Engine-Build"
+SEED = "X-Seed"
+REQUEST_ID = "X-Request-Id"
+NO_TEMPLATE = "none"
+
+
+@dataclass(frozen=True)
+class AnswerIdentity:
+    """Everything needed to name what produced an answer.
+
+    Args:
+        model: name of the model as asked for.
+        model_digest: SHA-256 of the weights file, lower-case hex.
+        template_digest: SHA-256 of the chat template, or `none` for a plain completion.
+        build: versions of llama.cpp, its binding and llguidance.
+        seed: seed of the request's first choice; choice i uses seed + i.
+    """
+
+    model: str
+    model_digest: str
+    template_digest: str
+    build: str
+    seed: int
+
+    def headers(self) -> dict[str, str]:
+        """The identity as HTTP answer headers."""
+        return {
+            MODEL_DIGEST: self.model_digest,
+            TEMPLATE_DIGEST: self.template_digest,
+            ENGINE_BUILD: self.build,
+            SEED: str(self.seed),
+        }
+
+    @classmethod
+    def from_headers(cls, model: str, headers: Mapping[str, str]) -> AnswerIdentity:
+        """Read the identity of an answer for `model` from its headers (case-insensitive map)."""
+        return cls(
+            model=model,
+            model_digest=headers[MODEL_DIGEST],
+            template_digest=headers[TEMPLATE_DIGEST],
+            build=headers[ENGINE_BUILD],
+            seed=int(headers[SEED]),
+        )

@@ -1,0 +1,201 @@
+"""From a checked request to sequences that the scheduler can run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence as Messages
+from dataclasses import dataclass
+
+from appliance.engine.answers import Answering, Choice
+from appliance.engine.errors import BadRequestError, ContextOverflowError
+from appliance.engine.grammar import CompiledSchema, Grammars, GrammarState
+from appliance.engine.identity import NO_TEMPLATE, AnswerIdentity
+from appliance.engine.protocol import ChatRequest, CompletionRequest, Message
+from appliance.engine.sampling import Sampling
+from appliance.engine.sequence import Group, Sequence
+from appliance.engine.template import ChatTemplate
+from appliance.engine.vocab import Vocabulary
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a runner serves: one model and all that its requests are measured against.
+
+    Args:
+        context: tokens of one request at most.
+        sequences: choices of one request at most.
+        stops: the manifest's stop strings.
+    """
+
+    name: str
+    digest: str
+    build: str
+    context: int
+    sequences: int
+    stops: tuple[str, ...]
+    vocabulary: Vocabulary
+    grammars: Grammars
+    template: ChatTemplate | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request ready to run."""
+
+    answering: Answering
+    groups: list[Group]
+    identity: AnswerIdentity
+
+
+def admit(served: Served, request: ChatRequest | CompletionRequest) -> Job:
+    """Tokenise, check against the model's limits, and lay out sequences.
+
+    Takes as long as its schema takes to compile, so it does not belong in the event loop.
+
+    Raises:
+        BadRequestError: names the field and the limit.
+    """
+    if request.choices > served.sequences:
+        raise BadRequestError("n", f"n: this engine makes at most {served.sequences} choices.")
+    sampling = request.sampling(served.vocabulary.size)
+    schema = _schema(served, request)
+    if isinstance(request, ChatRequest):
+        param, prompts = "messages", [_chat_tokens(served, request.messages)]
+    else:
+        param = "prompt"
+        prompts = [_prompt_tokens(served, prompt) for prompt in request.prompts()]
+    limits = [_limit(served, request, prompt, param) for prompt in prompts]
+    seed = secrets.randbits(32) if request.seed is None else request.seed
+    chat = isinstance(request, ChatRequest)
+    answering = Answering(
+        id=("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(12),
+        model=request.model,
+        chat=chat,
+        vocabulary=served.vocabulary,
+        prompt_tokens=sum(map(len, prompts)),
+        schema=schema,
+        wants_logprobs=sampling.top_logprobs is not None,
+    )
+    maker = _Maker(served, request, answering, sampling, schema, seed)
+    groups = [maker.group(prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
+    digest = served.template.digest if chat and served.template else NO_TEMPLATE
+    return Job(
+        answering, groups, AnswerIdentity(served.name, served.digest, digest, served.build, seed)
+    )
+
+
+@dataclass(frozen=True)
+class _Maker:
+    served: Served
+    request: ChatRequest | CompletionRequest
+    answering: Answering
+    sampling: Sampling
+    schema: CompiledSchema | None
+    seed: int
+
+    def group(self, prompt: list[int], limit: int) -> Group:
+        """All choices for one prompt."""
+        members = [self._sequence(prompt, limit) for _ in range(self.request.choices)]
+        return Group(members, len(prompt))
+
+    def _sequence(self, prompt: list[int], limit: int) -> Sequence:
+        index = len(self.answering.choices)
+        # A schema says itself where the answer ends; a stop string could only damage it.
+        stops = () if self.schema else (*self.served.stops, *self.request.stops)
+        choice = Choice(index, self.served.vocabulary, stops, self.answering.changed)
+        grammar, forced = None, []
+        if self.schema is not None:
+            grammar = GrammarState(self.schema, self.served.vocabulary.size)
+            forced = grammar.forced()
+        choice.sequence = Sequence(
+            sink=choice,
+            sampling=self.sampling,
+            seed=self.seed + index,
+            tokens=prompt + forced,
+            limit=limit,
+            grammar=grammar,
+        )
+        self.answering.choices.append(choice)
+        return choice.sequence
+
+
+def _schema(served: Served, request: ChatRequest | CompletionRequest) -> CompiledSchema | None:
+    if request.response_format is None:
+        return None
+    schema = request.response_format.schema_to_enforce()
+    if schema is None:
+        return None
+    if request.stops:
+        raise BadRequestError("stop", "stop: a stop string would cut an answer that has a schema.")
+    return served.grammars.compile(schema, "response_format.json_schema.schema")
+
+
+def _chat_tokens(served: Served, messages: Messages[Message]) -> list[int]:
+    if served.template is None:
+        raise BadRequestError(
+            "model", f"Model {served.name!r} has no chat template; use /v1/completions."
+        )
+    plain = [message.plain() for message in messages]
+    _check_length(served, sum(len(each["content"]) for each in plain), "messages")
+    text, guard = served.template.render(plain)
+    tokens = served.vocabulary.templated(text, guard)
+    return _with_bos(served.vocabulary, tokens)
+
+
+def _prompt_tokens(served: Served, prompt: str | list[int]) -> list[int]:
+    if isinstance(prompt, str):
+        _check_length(served, len(prompt), "prompt")
+        tokens = _with_bos(served.vocabulary, served.vocabulary.plain(prompt))
+    else:
+        tokens = prompt
+        if max(tokens) >= served.vocabulary.size:
+            raise BadRequestError(
+                "prompt", f"prompt: token ids must be below {served.vocabulary.size}."
+            )
+    if not tokens:
+        raise BadRequestError("prompt", "prompt: it must not be empty.")
+    return tokens
+
+
+def _with_bos(vocabulary: Vocabulary, tokens: list[int]) -> list[int]:
+    if vocabulary.adds_bos and tokens[:1] != [vocabulary.bos]:
+        return [vocabulary.bos, *tokens]
+    return tokens
+
+
+def _check_length(served: Served, characters: int, param: str) -> None:
+    """Refuse, before any work, what can not fit however well it tokenises."""
+    if characters > served.context * served.vocabulary.longest_piece:
+        raise ContextOverflowError(
+            param,
+            f"{param}: {characters} characters can not fit the model's context of"
+            f" {served.context} tokens; shorten the text.",
+        )
+
+
+def _limit(
+    served: Served, request: ChatRequest | CompletionRequest, prompt: list[int], param: str
+) -> int:
+    """Tokens that prompt and answer may have together."""
+    wanted = request.token_limit()
+    if len(prompt) >= served.context:
+        raise ContextOverflowError(
+            param,
+            f"{param}: {len(prompt)} tokens leave no room for an answer in the model's context"
+            f" of {served.context} tokens; shorten the text.",
+        )
+    if request.max_tokens is not None or isinstance(request, ChatRequest):
+        asked = len(prompt) + (wanted or 1)
+        if asked > served.context:
+            name = _limit_name(request)
+            raise ContextOverflowError(
+                name,
+                f"{name}: {len(prompt)} tokens of {param} and {wanted} of answer pass the"
+                f" model's context of {served.context} tokens.",
+            )
+    return min(served.context, len(prompt) + (wanted or served.context))
+
+
+def _limit_name(request: ChatRequest | CompletionRequest) -> str:
+    new = isinstance(request, ChatRequest) and request.max_completion_tokens is not None
+    return "max_completion_tokens" if new else "max_tokens"

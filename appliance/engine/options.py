@@ -1,0 +1,88 @@
+"""Sizes that an operator sets, and limits that nobody may pass."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What one runner may use. All numbers as in `appliance.settings`."""
+
+    threads: int = 0  # of llama.cpp; 0 means all cores
+    sequences: int = 16  # decoded at the same time
+    context: int = 0  # tokens of the KV cache shared by all sequences; 0 means 4 requests
+    queue: int = 64  # requests that may wait
+    step_tokens: int = 256  # prompt tokens that one decode step carries at most
+
+    @property
+    def thread_count(self) -> int:
+        """Threads to decode with: as set, or all cores that this process may use."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+    def kv_tokens(self, request_context: int) -> int:
+        """Tokens of the KV cache for a model whose requests have `request_context` at most."""
+        return self.context or 4 * request_context
+
+    def arguments(self) -> list[str]:
+        """The same sizes as command line arguments."""
+        return [
+            f"--threads={self.threads}",
+            f"--sequences={self.sequences}",
+            f"--context={self.context}",
+            f"--queue={self.queue}",
+            f"--step-tokens={self.step_tokens}",
+        ]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on one request; each is enforced with a 400 that names it."""
+
+    body_bytes: int = 16 * 1024 * 1024  # request body
+    messages: int = 512  # messages of one chat
+    prompts: int = 64  # prompts of one plain completion
+    stops: int = 16  # stop strings
+    stop_chars: int = 256  # characters of one stop string
+    biases: int = 1024  # entries of logit_bias
+    top_logprobs: int = 20  # alternatives listed per token
+    schema_bytes: int = 128 * 1024  # JSON text of a schema
+    rendered_chars: int = 32 * 1024 * 1024  # output of a chat template
+    request_id_chars: int = 128  # X-Request-Id
+
+
+LIMITS = Limits()
+
+
+def add_option_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let `parser` take the sizes of `EngineOptions`."""
+    default = EngineOptions()
+    parser.add_argument("--threads", type=_bounded(0, 1024), default=default.threads)
+    parser.add_argument("--sequences", type=_bounded(1, 64), default=default.sequences)
+    parser.add_argument("--context", type=_bounded(0, 1 << 24), default=default.context)
+    parser.add_argument("--queue", type=_bounded(0, 100_000), default=default.queue)
+    parser.add_argument("--step-tokens", type=_bounded(16, 65_536), default=default.step_tokens)
+
+
+def options_from(arguments: argparse.Namespace) -> EngineOptions:
+    """The sizes among parsed command line arguments."""
+    return EngineOptions(
+        threads=arguments.threads,
+        sequences=arguments.sequences,
+        context=arguments.context,
+        queue=arguments.queue,
+        step_tokens=arguments.step_tokens,
+    )
+
+
+def _bounded(low: int, high: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be between {low} and {high}")
+        return value
+
+    return number

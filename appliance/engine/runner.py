@@ -1,0 +1,155 @@
+"""A runner: the process of one model. Started by the supervisor, on a socket only it uses.
+
+The HTTP front runs in the main thread's event loop, the scheduler in a thread of its own. Whatever
+can go wrong while loading is reported on the `ready` pipe before the process ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from appliance.catalogue.errors import CatalogueError
+from appliance.catalogue.manifest import ModelManifest, read_manifest
+from appliance.engine.asgi import bind_socket, server
+from appliance.engine.errors import ModelLoadError
+from appliance.engine.front import Front, deliver
+from appliance.engine.grammar import Grammars
+from appliance.engine.intake import Served
+from appliance.engine.llama import Loaded, LogTail, engine_build, load
+from appliance.engine.options import EngineOptions, add_option_arguments, options_from
+from appliance.engine.process import die_with_parent
+from appliance.engine.scheduler import Event, Scheduler
+from appliance.engine.stepper import Stepper
+from appliance.engine.template import ChatTemplate
+from appliance.engine.vocab import Vocabulary
+
+EXIT_LOAD_FAILED = 3
+EXIT_DECODE_FAILED = 4
+_GRACE_SECONDS = 2
+# Seconds. The scheduler needs the interpreter lock back as soon as a decode step ends; Python's
+# default of 5 ms would leave it waiting for longer than the step of a small model takes.
+_SWITCH_INTERVAL = 0.0002
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Load the model, say so, and serve until told to stop."""
+    given = _parser().parse_args(arguments)
+    die_with_parent(given.parent)
+    logging.basicConfig(level=logging.WARNING, format="runner %(levelname)s %(message)s")
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    options = options_from(given)
+    try:
+        manifest = read_manifest(given.manifest)
+        loaded = _load(manifest, given.manifest.parent, options)
+        served = _serve(manifest, loaded, options)
+    except (CatalogueError, ModelLoadError) as error:
+        _report(given.ready, {"error": str(error)})
+        return EXIT_LOAD_FAILED
+    except Exception as error:  # the edge of the process: a hostile file may break any assumption
+        _log.exception("loading failed")
+        _report(given.ready, {"error": f"loading failed with {type(error).__name__}; see the log"})
+        return EXIT_LOAD_FAILED
+    asyncio.run(_run(given.socket, given.ready, served, loaded, options))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m appliance.engine.runner")
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--ready", type=int, required=True, help="file descriptor of a pipe")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
+    add_option_arguments(parser)
+    return parser
+
+
+def _load(manifest: ModelManifest, models: Path, options: EngineOptions) -> Loaded:
+    log = LogTail()
+    log.install()
+    # llama.cpp calls back into the log for as long as the process lives.
+    _keep.append(log)
+    return load(manifest.weights(models), manifest.context, options, log)
+
+
+_keep: list[LogTail] = []
+
+
+def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> Served:
+    vocabulary = Vocabulary(loaded)
+    return Served(
+        name=manifest.name,
+        digest=manifest.sha256,
+        build=engine_build(),
+        context=min(manifest.context, loaded.kv_tokens),
+        sequences=options.sequences,
+        stops=manifest.stop,
+        vocabulary=vocabulary,
+        grammars=Grammars(loaded, vocabulary),
+        template=_template(manifest, loaded, vocabulary),
+    )
+
+
+def _template(
+    manifest: ModelManifest, loaded: Loaded, vocabulary: Vocabulary
+) -> ChatTemplate | None:
+    source = loaded.metadata("tokenizer.chat_template")
+    if manifest.template is not None:
+        source = manifest.template.chat
+    if source is None or "chat" not in manifest.capabilities:
+        return None
+    bos, eos = vocabulary.spelling(vocabulary.bos), vocabulary.spelling(vocabulary.eos)
+    return ChatTemplate(source, vocabulary.marker_pattern, bos, eos)
+
+
+async def _run(
+    path: Path, ready: int, served: Served, loaded: Loaded, options: EngineOptions
+) -> None:
+    loop = asyncio.get_running_loop()
+    scheduler = Scheduler(
+        Stepper(loaded, served.vocabulary.ends, options), options, _deliverer(loop), _stop_hard
+    )
+    scheduler.start()
+    listener = bind_socket(path)
+    _report(ready, {"context": served.context, "build": served.build})
+    # uvicorn raises the signals that it took once more when it is done; we end in our own way.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    http: uvicorn.Server = server(Front(served, scheduler).app(), _GRACE_SECONDS)
+    await http.serve(sockets=[listener])
+    await asyncio.to_thread(scheduler.close)
+    path.unlink(missing_ok=True)
+
+
+def _deliverer(loop: asyncio.AbstractEventLoop) -> Callable[[list[Event]], None]:
+    def hand_over(events: list[Event]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(deliver, events)
+
+    return hand_over
+
+
+def _stop_hard(_error: Exception) -> None:
+    """Decoding failed and the context is lost: a new process is the only clean state."""
+    logging.shutdown()
+    os._exit(EXIT_DECODE_FAILED)
+
+
+def _report(ready: int, value: dict[str, Any]) -> None:
+    with os.fdopen(ready, "w") as pipe:
+        json.dump(value, pipe)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,338 @@
+"""Continuous batching: one thread owns the llama.cpp context and decodes all live sequences.
+
+Each step carries the next token of every sequence that has one, and pieces of prompts that are
+still to be decoded, at most `step_tokens` of them. Sequences join and leave between any two steps.
+A sequence holds KV cells only for the tokens that it has: when the cache is full, the one that
+joined last gives its cells up, waits at the head of the queue and is decoded again later.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from appliance.engine.errors import QueueFullError
+from appliance.engine.options import EngineOptions
+from appliance.engine.sampling import TokenLogprobs
+from appliance.engine.sequence import Finish, Group, Sequence, Sink, ending
+from appliance.engine.stepper import Stepper
+
+_log = logging.getLogger(__name__)
+
+Event = tuple[Sink, list[int], TokenLogprobs | None, Finish | None]
+"""A sink, its new tokens, their log-probabilities, why it ended. No tokens and no end: started."""
+
+_HEADROOM = 64  # tokens of answer for which there must be cells before a request leaves the queue
+_SMOOTHING = 0.2  # weight of the latest request in the mean duration
+
+
+@dataclass
+class Tally:
+    """Counts since the start, for metrics; written by the scheduler's thread alone."""
+
+    steps: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    forced_tokens: int = 0
+    requests: int = 0
+    preemptions: int = 0
+    decode_seconds: float = 0.0
+    busy_seconds: float = 0.0
+
+
+class Scheduler:
+    """Runs sequences to their ends.
+
+    Args:
+        stepper: decodes and samples; only this object's thread touches it.
+        options: sizes.
+        deliver: takes the events of one step, in order; called once a step.
+        on_fault: called with the error when decoding can not go on; must end the process.
+    """
+
+    def __init__(
+        self,
+        stepper: Stepper,
+        options: EngineOptions,
+        deliver: Callable[[list[Event]], None],
+        on_fault: Callable[[Exception], None],
+    ) -> None:
+        """Start nothing yet."""
+        self.tally = Tally()
+        self._stepper = stepper
+        self._options = options
+        self._deliver = deliver
+        self._on_fault = on_fault
+        self._wake = threading.Condition()
+        self._waiting: deque[Group] = deque()
+        self._live: list[Group] = []
+        self._free_slots = list(range(options.sequences))
+        self._cancelled: list[Sequence] = []
+        self._closing = False
+        self._mean_seconds = 1.0
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the current step; sequences that still live end as cancelled."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    @property
+    def in_use(self) -> int:
+        """Sequences that hold a slot."""
+        return self._options.sequences - len(self._free_slots)
+
+    @property
+    def queued(self) -> int:
+        """Groups that wait for slots or cells."""
+        return len(self._waiting)
+
+    def submit(self, groups: list[Group]) -> None:
+        """Queue the groups of one request, all or none.
+
+        Raises:
+            QueueFullError: too many wait already; names a time after which to try again.
+        """
+        with self._wake:
+            if len(self._waiting) + len(groups) > self._options.queue + len(self._free_slots):
+                raise QueueFullError(self._options.queue, self._patience())
+            self._waiting.extend(groups)
+            self._wake.notify()
+
+    def cancel(self, sequences: Iterable[Sequence]) -> None:
+        """End sequences before the next step; harmless for those that have ended."""
+        with self._wake:
+            self._cancelled.extend(sequences)
+            self._wake.notify()
+
+    def _patience(self) -> int:
+        """Whole seconds until a queued request is likely to have been served."""
+        ahead = (len(self._waiting) + 1) / self._options.sequences
+        return min(60, max(1, math.ceil(ahead * self._mean_seconds)))
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_work():
+                began = time.perf_counter()
+                self._turn()
+                self.tally.busy_seconds += time.perf_counter() - began
+        except Exception as error:  # the edge of the thread: nothing may be left half decoded
+            _log.exception("the scheduler stopped")
+            self._on_fault(error)
+
+    def _wait_for_work(self) -> bool:
+        """Block, without using the CPU, until there is something to do; False to stop."""
+        with self._wake:
+            while not (self._waiting or self._live or self._cancelled or self._closing):
+                self._wake.wait()
+            if self._closing:
+                events = [event for group in self._all() for event in self._end_group(group)]
+                self._deliver(events)
+            return not self._closing
+
+    def _turn(self) -> None:
+        events = self._drop_cancelled() if self._cancelled else []
+        if self._waiting:
+            events += self._admit()
+        if self._live:
+            events += self._step()
+        if events:
+            self._deliver(events)
+
+    def _all(self) -> list[Group]:
+        return [*self._live, *self._waiting]
+
+    # --- joining -----------------------------------------------------------------------------
+
+    def _admit(self) -> list[Event]:
+        """Give slots to waiting groups, in order, while there are slots and cells."""
+        events: list[Event] = []
+        with self._wake:
+            while self._waiting and self._fits(self._waiting[0]):
+                group = self._waiting.popleft()
+                for member in group.live:
+                    member.slot = self._free_slots.pop()
+                self._live.append(group)
+                events += self._announce(group)
+            self._sweep()
+        return events
+
+    def _fits(self, group: Group) -> bool:
+        live = group.live
+        if len(live) > len(self._free_slots):
+            return False
+        used = sum(other.cells() for other in self._live)
+        answers = sum(min(_HEADROOM, member.room) for member in live)
+        return not self._live or used + group.cells() + answers <= self._stepper.kv_tokens
+
+    def _announce(self, group: Group) -> list[Event]:
+        if group.announced:
+            return []
+        group.announced = True
+        self.tally.requests += 1
+        self.tally.prompt_tokens += group.prompt_length
+        events: list[Event] = []
+        for member in group.live:
+            self._stepper.prepare(member, group.prompt_length)
+            events.append((member.sink, [], None, None))
+            events += self._opening(member, group.prompt_length)
+        return events
+
+    def _opening(self, member: Sequence, prompt_length: int) -> list[Event]:
+        """What a grammar forces before the model says anything; sometimes the whole answer."""
+        forced = member.tokens[prompt_length : member.limit]
+        finish = ending(member)
+        self.tally.answer_tokens += len(forced)
+        self.tally.forced_tokens += len(forced)
+        if finish is not None:
+            self._finish(member)
+        return [(member.sink, forced, None, finish)] if forced or finish is not None else []
+
+    # --- one step ----------------------------------------------------------------------------
+
+    def _step(self) -> list[Event]:
+        outputs = self._plan()
+        began = time.perf_counter()
+        decoded = self._stepper.decode()
+        self.tally.decode_seconds += time.perf_counter() - began
+        if not decoded:
+            return self._preempt()
+        self.tally.steps += 1
+        events: list[Event] = []
+        for group, member, row in outputs:
+            for sequence in self._fork(group, member):
+                events += self._extend(sequence, row)
+        if any(event[3] is not None for event in events):
+            self._sweep()
+        return events
+
+    def _plan(self) -> list[tuple[Group, Sequence, int]]:
+        """Fill the batch; returns who gets logits, in the order of the batch.
+
+        Single tokens go in first. What is left is shared evenly by the longer pieces, so that
+        neither a long prompt stalls short ones nor the other way round.
+        """
+        self._stepper.clear()
+        outputs: list[tuple[Group, Sequence, int]] = []
+        long: list[tuple[Group, Sequence]] = []
+        for group in self._live:
+            members = group.live if group.forked else [group.first]
+            for member in members:
+                if member.pending == 1:
+                    row = self._stepper.add(member, 1)
+                    outputs.append((group, member, row))
+                else:
+                    long.append((group, member))
+        room = max(self._options.step_tokens - len(outputs), len(long))
+        for index, (group, member) in enumerate(long):
+            count = min(member.pending, max(1, room // (len(long) - index)))
+            room -= count
+            row = self._stepper.add(member, count)
+            if member.pending == 0:
+                outputs.append((group, member, row))
+        return outputs
+
+    def _fork(self, group: Group, member: Sequence) -> list[Sequence]:
+        """Who samples from a member's logits: all of the group at the end of the prompt."""
+        if group.forked:
+            return [member]
+        group.forked = True
+        for other in group.live:
+            other.shared = member.decoded if len(group.members) > 1 else 0
+            if other is not member:
+                self._stepper.copy(member, other)
+        return group.live
+
+    def _extend(self, sequence: Sequence, row: int) -> list[Event]:
+        """Sample the next token of a sequence, and take what its grammar forces after it."""
+        drawn = self._stepper.sample(sequence, row)
+        self.tally.answer_tokens += len(drawn.tokens)
+        self.tally.forced_tokens += max(0, len(drawn.tokens) - 1)
+        if drawn.finish is not None:
+            self._finish(sequence)
+        return [(sequence.sink, drawn.tokens, drawn.logprobs, drawn.finish)]
+
+    # --- leaving -----------------------------------------------------------------------------
+
+    def _finish(self, sequence: Sequence) -> None:
+        sequence.finished = True
+        self._release(sequence)
+        self._stepper.retire(sequence)
+
+    def _release(self, sequence: Sequence) -> None:
+        if sequence.slot >= 0:
+            self._stepper.forget(sequence)
+            self._free_slots.append(sequence.slot)
+            sequence.slot = -1
+
+    def _sweep(self) -> None:
+        """Drop groups whose members have all ended."""
+        now = time.monotonic()
+        for group in self._live:
+            if not group.live:
+                self._mean_seconds += _SMOOTHING * (now - group.since - self._mean_seconds)
+        self._live = [group for group in self._live if group.live]
+        if not self._live:
+            # A request that runs alone always gets the same cells, and so the same last bits.
+            self._stepper.reset()
+
+    def _drop_cancelled(self) -> list[Event]:
+        with self._wake:
+            gone, self._cancelled = self._cancelled, []
+            events: list[Event] = []
+            for sequence in gone:
+                if not sequence.finished:
+                    events.append((sequence.sink, [], None, Finish.CANCELLED))
+                    self._hand_over(sequence)
+                    self._finish(sequence)
+            self._waiting = deque(group for group in self._waiting if group.live)
+            self._sweep()
+        return events
+
+    def _hand_over(self, leaving: Sequence) -> None:
+        """Let the next member carry the prompt if the one that does is about to leave."""
+        for group in self._live:
+            if not group.forked and group.live[1:] and group.first is leaving:
+                self._stepper.copy(leaving, group.live[1])
+
+    def _end_group(self, group: Group) -> list[Event]:
+        events: list[Event] = []
+        for member in group.live:
+            events.append((member.sink, [], None, Finish.CANCELLED))
+            self._finish(member)
+        return events
+
+    def _preempt(self) -> list[Event]:
+        """The KV cache is full: the group that joined last gives up its cells and waits.
+
+        If it is alone, or the cache should have had room, waiting would not help; it fails.
+        """
+        used = sum(group.cells() for group in self._live)
+        group = self._live.pop()
+        members = group.live
+        alone = not self._live and len(members) == 1
+        if alone or used <= self._stepper.kv_tokens:
+            for member in members:
+                self._finish(member)
+            return [(member.sink, [], None, Finish.FAILED) for member in members]
+        self.tally.preemptions += 1
+        for member in members:
+            self._release(member)
+            member.decoded = member.shared = 0
+        again = [group]
+        if group.forked:
+            again = [Group([m], group.prompt_length, group.since, announced=True) for m in members]
+        with self._wake:
+            self._waiting.extendleft(reversed(again))
+        return []

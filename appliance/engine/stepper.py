@@ -1,0 +1,165 @@
+"""One decode step: fills the batch, runs it, and draws tokens from its logits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.engine.batch import Batch
+from appliance.engine.errors import DecodeError
+from appliance.engine.grammar import GrammarState
+from appliance.engine.llama import Loaded, memory_clear, memory_seq_cp, memory_seq_rm
+from appliance.engine.options import EngineOptions
+from appliance.engine.sampling import LogprobTable, Sampler, TokenLogprobs
+from appliance.engine.sequence import Finish, Sequence, ending
+
+_NO_ROOM = 1  # llama_decode: no slot in the KV cache for this batch
+
+
+class Drawn(NamedTuple):
+    """Tokens that one sequence gained in a step: one sampled, then those that it forces."""
+
+    tokens: list[int]
+    logprobs: TokenLogprobs | None
+    finish: Finish | None
+
+
+class Stepper:
+    """Everything that touches the context. Belongs to the scheduler's thread.
+
+    Args:
+        loaded: model and context.
+        ends: tokens that end an answer.
+        options: sizes.
+    """
+
+    def __init__(self, loaded: Loaded, ends: frozenset[int], options: EngineOptions) -> None:
+        """Allocate the batch."""
+        self._loaded = loaded
+        self._ends = ends
+        self._batch = Batch(options.step_tokens + options.sequences)
+        self._planned: list[tuple[Sequence, int]] = []
+        self._rows: dict[int, int] = {}
+        self._tables: dict[int, LogprobTable] = {}
+        self._logits: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+        self._best: list[int] = []
+        self._sound: list[bool] = []
+
+    @property
+    def kv_tokens(self) -> int:
+        """Cells of the KV cache."""
+        return self._loaded.kv_tokens
+
+    def prepare(self, sequence: Sequence, prompt_length: int) -> None:
+        """Make what a sequence needs to sample, when it first leaves the queue."""
+        if not sequence.sampling.is_argmax:
+            sequence.sampler = Sampler(sequence.sampling, sequence.seed, self._loaded)
+            for token in sequence.tokens[prompt_length:]:
+                sequence.sampler.accept(token)
+
+    def retire(self, sequence: Sequence) -> None:
+        """Give back what `prepare` made."""
+        if sequence.sampler is not None:
+            sequence.sampler.free()
+            sequence.sampler = None
+
+    def forget(self, sequence: Sequence) -> None:
+        """Free the sequence's cells."""
+        memory_seq_rm(self._loaded.memory, sequence.slot, -1, -1)
+
+    def reset(self) -> None:
+        """Forget all sequences; the next one starts at the first cell."""
+        memory_clear(self._loaded.memory, False)
+
+    def copy(self, source: Sequence, target: Sequence) -> None:
+        """Let `target` share all cells of `source`, without copying them."""
+        memory_seq_cp(self._loaded.memory, source.slot, target.slot, -1, -1)
+        target.decoded = source.decoded
+
+    def clear(self) -> None:
+        """Begin a new step."""
+        self._batch.clear()
+        self._planned.clear()
+        self._rows.clear()
+        self._tables.clear()
+
+    def add(self, sequence: Sequence, count: int) -> int:
+        """Put a sequence's next `count` known tokens into the step.
+
+        Returns:
+            The batch position of the last of them; it has logits if no known token is left.
+        """
+        start = sequence.decoded
+        output = count == sequence.pending
+        row = self._batch.add(sequence.tokens[start : start + count], start, sequence.slot, output)
+        sequence.decoded += count
+        self._planned.append((sequence, count))
+        if output:
+            self._rows[row] = len(self._rows)
+        return row
+
+    def decode(self) -> bool:
+        """Run the step; False, with all as before, if the KV cache has no room for it.
+
+        Raises:
+            DecodeError: llama.cpp failed; the context can not be used any more.
+        """
+        code = self._loaded.decode(self._batch.seal())
+        if code == _NO_ROOM:
+            for sequence, count in self._planned:
+                sequence.decoded -= count
+            return False
+        if code != 0:
+            raise DecodeError(f"llama_decode returned {code}.")
+        if self._rows:
+            self._logits = self._loaded.logits(len(self._rows))
+            best = self._logits.argmax(axis=1)
+            peaks = self._logits[np.arange(len(best)), best]
+            self._best = best.tolist()
+            self._sound = np.isfinite(peaks).tolist()  # a NaN is the maximum of its row
+        return True
+
+    def sample(self, sequence: Sequence, row: int) -> Drawn:
+        """Draw a token for `sequence` from the logits at batch position `row` and append it."""
+        index = self._rows[row]
+        if not self._sound[index]:
+            return Drawn([], None, Finish.FAILED)
+        try:
+            return self._draw(sequence, row, index)
+        except DecodeError:
+            return Drawn([], None, Finish.FAILED)
+
+    def _draw(self, sequence: Sequence, row: int, index: int) -> Drawn:
+        grammar = sequence.grammar
+        logprobs = self._table(sequence, index)
+        token = self._best[index]
+        if grammar is not None:
+            grammar.restrict(self._logits[index])
+            token = int(self._logits[index].argmax())
+        if sequence.sampler is not None:
+            token = sequence.sampler.sample(row)
+        if token in self._ends:
+            return Drawn([], None, Finish.STOP)
+        tokens = [token] if grammar is None else [token, *self._forced(sequence, grammar, token)]
+        sequence.tokens += tokens
+        finish = ending(sequence)
+        kept = tokens[: len(tokens) + min(0, sequence.room)]
+        return Drawn(kept, None if logprobs is None else logprobs.of(token), finish)
+
+    def _table(self, sequence: Sequence, index: int) -> LogprobTable | None:
+        """Log-probabilities of a row, taken before a grammar changes it; siblings share it."""
+        wanted = sequence.sampling.top_logprobs
+        if wanted is None:
+            return None
+        if index not in self._tables:
+            self._tables[index] = LogprobTable(self._logits[index], wanted)
+        return self._tables[index]
+
+    def _forced(self, sequence: Sequence, grammar: GrammarState, token: int) -> list[int]:
+        forced = grammar.take(token)
+        if sequence.sampler is not None:
+            for each in forced:
+                sequence.sampler.accept(each)
+        return forced
