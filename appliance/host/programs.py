@@ -1,0 +1,122 @@
+"""The three programs, and how to tell that each is up."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable
+from contextlib import closing
+
+from appliance.engine.client import EngineClient
+from appliance.engine.errors import EngineError
+from appliance.engine.options import EngineOptions
+from appliance.host.child import Program
+from appliance.host.errors import ModelFileError, ProcessFailedError
+from appliance.settings import Settings
+from audit.client import AuditClient
+from audit.errors import AuditError
+
+_PROBE_SECONDS = 1.0
+_GUNICORN = ("--config=python:appliance.web.gunicorn_conf",)
+
+
+def programs(settings: Settings) -> tuple[Program, Program, Program]:
+    """The audit writer, the engine and the web process, in the order in which they start."""
+    log_ready, model_ready, pages_answer = (
+        _log_takes_records(settings),
+        _model_ready(settings),
+        _pages_answer(settings),
+    )
+    writer = Program("audit writer", "audit.writer", _writer(settings), log_ready, 30, 10)
+    engine = Program("engine", "appliance.engine", _engine(settings), model_ready, 300, 15)
+    web = Program("web process", "gunicorn", _GUNICORN, pages_answer, 60, 10)
+    return writer, engine, web
+
+
+def url(settings: Settings) -> str:
+    """Where the pages are, for a browser on this machine."""
+    return f"http://{_bracketed(_reachable(settings.host))}:{settings.port}"
+
+
+def _writer(settings: Settings) -> tuple[str, ...]:
+    return (
+        f"--dir={settings.audit}",
+        f"--head={settings.head_log}",
+        f"--socket={settings.audit_socket}",
+        f"--officers={settings.officers}",
+        f"--origin={settings.appliance_id}/audit",
+    )
+
+
+def _engine(settings: Settings) -> tuple[str, ...]:
+    options = EngineOptions(
+        threads=settings.engine_threads,
+        sequences=settings.engine_sequences,
+        context=settings.engine_context,
+        queue=settings.engine_queue,
+        step_tokens=settings.engine_step_tokens,
+    )
+    return (
+        f"--socket={settings.engine_socket}",
+        f"--models={settings.models}",
+        f"--run-dir={settings.run}",
+        *options.arguments(),
+    )
+
+
+def _log_takes_records(settings: Settings) -> Callable[[], bool]:
+    def ready() -> bool:
+        if not settings.audit_socket.exists():
+            return False
+        with closing(AuditClient(settings.audit_socket, _PROBE_SECONDS)) as client:
+            try:
+                status = client.status()
+            except AuditError:
+                return False
+        if status.health == "read_only":
+            raise ProcessFailedError("The log takes no records.", status.reason)
+        return status.health == "ok"
+
+    return ready
+
+
+def _model_ready(settings: Settings) -> Callable[[], bool]:
+    def ready() -> bool:
+        if not settings.engine_socket.exists():
+            return False
+        with EngineClient(settings.engine_socket, _PROBE_SECONDS) as client:
+            try:
+                models = client.models()
+            except EngineError:
+                return False
+        failed = [model for model in models if model.state == "failed"]
+        if failed and len(failed) == len(models):
+            raise ModelFileError(
+                f"Model {failed[0].id!r} can not be loaded: {failed[0].error}",
+                f"Put the right file into {settings.models}, then start again.",
+            )
+        return bool(models) and all(model.state in {"ready", "failed"} for model in models)
+
+    return ready
+
+
+def _pages_answer(settings: Settings) -> Callable[[], bool]:
+    def ready() -> bool:
+        host = _reachable(settings.host)
+        with closing(
+            http.client.HTTPConnection(host, settings.port, timeout=_PROBE_SECONDS)
+        ) as connection:
+            try:
+                connection.request("GET", "/healthz")
+                return connection.getresponse().status == http.client.OK
+            except OSError:
+                return False
+
+    return ready
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
