@@ -1,0 +1,1 @@
+"""The model catalogue; a package only so that the demo recipe can run as a module."""

@@ -1,0 +1,1 @@
+"""Recipe of the demo model: generate, train the tokenizer, train, export, evaluate."""
