@@ -91,8 +91,8 @@ def test_a_decision_has_its_parts(decision: Path) -> None:
     text = decision.read_text()
     number = int(decision.name.split("-")[0])
     assert re.match(rf"# {number}[.:] \S", text)
-    for part in ("Context", "Decision", "Consequences"):
-        assert f"\n## {part}\n" in text
+    for part in ("Context", "(Decision|Choice)", "Consequences"):
+        assert re.search(rf"(?m)^## {part}$", text), part
 
 
 def test_decisions_are_numbered_without_a_gap_or_a_double() -> None:

@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -182,9 +181,9 @@ def test_ctrl_c_leaves_nothing_and_a_second_make_run_starts_within_seconds(made:
     family = made.ctrl_c()
     assert len(family) >= 7
     assert [one for one in family if alive(one)] == []
-    begin = time.monotonic()
-    again = made.start(60)
-    assert time.monotonic() - begin < 30
+    # Seconds on a quiet machine; busy ones get more, and what would take minutes shows as a step.
+    again = made.start(120)
+    assert "==>" not in made.output
     assert again["password"] is None
     made.ctrl_c()
 

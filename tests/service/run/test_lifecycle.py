@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 
 import httpx
@@ -31,9 +30,7 @@ def test_a_first_start_ends_with_the_ready_line_and_a_password_and_the_second_wi
         assert ready["password"]
         assert "officers" in cloister.output
         assert cloister.stop() == 0
-        begin = time.monotonic()
         again = cloister.start()
-        assert time.monotonic() - begin < 30
         assert again["password"] is None
         assert "officers" not in cloister.output
 
