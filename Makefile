@@ -58,7 +58,7 @@ screenshots: ready-test  ## make the pictures in docs/images again
 demo-model: ready  ## train the demo model again, from nothing (more than an hour)
 	$(BIN)/python -m venv .venv-train
 	.venv-train/bin/pip install --quiet --requirement models/demo/requirements.in
-	.venv-train/bin/python -m models.demo.recipe all
+	OMP_WAIT_POLICY=PASSIVE .venv-train/bin/python -m models.demo.recipe all
 
 .PHONY: requirements
 requirements: ready-test  ## pin the requirements again (needs an index)
