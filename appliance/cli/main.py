@@ -24,9 +24,11 @@ class _Commands(click.Group):
     """Imports a command's file when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the help."""
         return list(_GROUPS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, imported now; None where there is none."""
         if cmd_name not in _GROUPS:
             return None
         module = import_module(f"appliance.cli.{cmd_name}")
@@ -34,6 +36,7 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_GROUPS.items()))
 

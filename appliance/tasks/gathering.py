@@ -21,6 +21,7 @@ class _Choice:
 
     @property
     def text(self) -> str:
+        """All pieces so far."""
         return "".join(self.pieces)
 
 

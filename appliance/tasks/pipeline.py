@@ -91,6 +91,7 @@ class _Run:
         self._ended = False
 
     def events(self) -> Generator[Event]:
+        """Begin record, answer, end record; closing the generator early is a cancellation."""
         outcome = "error:internal"
         try:
             yield from self._answer()

@@ -12,8 +12,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from appliance.engine.errors import EngineError
 
@@ -78,19 +77,6 @@ class Watch:
         """Watched by `owner` under a file number."""
         self._owner = owner
         self._number = number
-
-    def __enter__(self) -> Self:
-        """Watch during a block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()
 
     def close(self) -> None:
         """Stop watching; harmless when done already."""

@@ -19,4 +19,4 @@ def wait_until(predicate: Callable[[], T], timeout: float, what: str) -> T:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"after {timeout:g} s there is still no {what}")
-        time.sleep(_STEP_SECONDS)
+        time.sleep(_STEP_SECONDS)  # a poll, bounded by the deadline

@@ -42,7 +42,7 @@ def whole(work: Work, shape: Shape = openai_shape) -> Response:
     gate, key = state().gate, caller().prefix
     gate.enter(key)
     try:
-        with closing(services().pipeline.run(work)) as events, _watched(work):
+        with closing(services().pipeline.run(work)) as events, closing(_watched(work)):
             began, finished = _collect(events, work)
     finally:
         gate.leave(key)
@@ -104,6 +104,7 @@ class _Stream(Iterator[bytes]):
         return next(self._bytes)
 
     def close(self) -> None:
+        """End the answer and free its place; harmless when done already."""
         if not self._open:
             return
         self._open = False

@@ -41,7 +41,7 @@ class Run:
         try:
             services().receipts.begin(self.work.record_id, self.account_id)
             client = request.environ.get("gunicorn.socket")
-            with state().hang_ups.watch(client, self.work.record_id):
+            with closing(state().hang_ups.watch(client, self.work.record_id)):
                 yield
         finally:
             gate.leave(who)

@@ -304,7 +304,7 @@ def test_an_idle_engine_uses_no_cpu(own_engine: Engine) -> None:
     own_engine.client().chat(chat())
     runner = own_engine.runners()[0]
     before = sum(runner.cpu_times()[:2])
-    time.sleep(1.0)
+    time.sleep(1.0)  # the span that is measured
     assert sum(runner.cpu_times()[:2]) - before <= 0.05
 
 
