@@ -11,7 +11,7 @@ from models.demo.recipe import dataset
 from models.demo.recipe.dataset import END, START
 from models.demo.recipe.tokenizer import Tokenizer
 
-TOKENS = 3072
+TOKENS = 4096
 CHUNK = 1536
 MARGIN = 2048
 

@@ -5,13 +5,15 @@ time of this recipe it would learn to copy by position, which breaks on the next
 with the circuit that larger models find by themselves (an induction head) and training takes it
 from there; every weight stays trainable.
 
-The residual stream is divided: CONTENT holds a random code of the token, PREVIOUS and BEFORE the
-codes of the one and two tokens back, and the last dimension is the same constant for every token.
+The residual stream is divided: CONTENT holds a random code of the token, TRACES the codes of the
+one, two and three tokens back, and the last dimension is the same constant for every token.
 
-* layer 0, heads 0 and 1: attend one and two tokens back (by rotary position alone, from the
-  constant) and write what they see to PREVIOUS and BEFORE;
-* layer 2, heads 0 and 1: look for the place whose PREVIOUS and BEFORE are the present token and the
-  one before it, and write the token found there to CONTENT, which the tied embedding reads out.
+* layer 0, heads 0 to 2: attend one, two and three tokens back (by rotary position alone, from the
+  constant) and write what they see to TRACES;
+* layer 2, heads 0 and 1: look for the place whose TRACES are the present token and the two before
+  it, and write the token found there to CONTENT, which the tied embedding reads out.
+
+Three tokens, because two repeat within a note: two digits of a number, a comma and a label.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ import torch
 
 from models.demo.recipe.network import ROPE_BASE, Network
 
-CONTENT = slice(0, 112)
-PREVIOUS = slice(112, 176)
-BEFORE = slice(176, 240)
+CONTENT = slice(0, 96)
+TRACES = (slice(96, 144), slice(144, 192), slice(192, 240))
+TRACE_WIDTH = 48
 CONSTANT = 255
 LOOK_BACK_LAYER, COPY_LAYER = 0, 2
 SHARP_PAIRS = 16
@@ -57,8 +59,9 @@ def _look_back(network: Network, project: torch.Tensor) -> None:
     norm = network.shape.width**0.5 / (1 + CONSTANT_SIZE**2) ** 0.5
     gap = float((1 - angles[:SHARP_PAIRS].cos()).sum())
     size = (LOOK_BACK_SCORE * wide**0.5 / gap) ** 0.5 / (norm * CONSTANT_SIZE)
-    for head, target in ((0, PREVIOUS), (1, BEFORE)):
+    for head, target in enumerate(TRACES):
         rows = slice(head * wide, (head + 1) * wide)
+        seen = slice(head * wide, head * wide + TRACE_WIDTH)
         turned = angles * (head + 1)
         layer.query.weight[rows] = 0
         layer.key.weight[rows] = 0
@@ -69,17 +72,17 @@ def _look_back(network: Network, project: torch.Tensor) -> None:
         )
         gain = (TRACE / norm) ** 0.5
         layer.value.weight[rows] = 0
-        layer.value.weight[rows, CONTENT] = gain * project
+        layer.value.weight[seen, CONTENT] = gain * project
         layer.out.weight[:, rows] = 0
-        layer.out.weight[target, rows] = gain * torch.eye(wide)
+        layer.out.weight[target, seen] = gain * torch.eye(TRACE_WIDTH)
 
 
 def _copy(network: Network, project: torch.Tensor, generator: torch.Generator) -> None:
-    """Heads that find where the present two tokens stood before, and bring what followed."""
+    """Heads that find where the present three tokens stood before, and bring what followed."""
     layer, wide = network.layers[COPY_LAYER], network.shape.head_width
     half = wide // 2
     calm = [*range(SHARP_PAIRS, half), *range(half + SHARP_PAIRS, wide)]
-    norm = network.shape.width**0.5 / (1 + CONSTANT_SIZE**2 + 2 * TRACE**2) ** 0.5
+    norm = network.shape.width**0.5 / (1 + CONSTANT_SIZE**2 + len(TRACES) * TRACE**2) ** 0.5
     size = (MATCH_SCORE * wide**0.5 / TRACE) ** 0.5 / norm
     part = CONTENT.stop // 2
     for head in (0, 1):
@@ -87,9 +90,9 @@ def _copy(network: Network, project: torch.Tensor, generator: torch.Generator) -
         rows = slice(first, first + wide)
         layer.query.weight[rows] = 0
         layer.key.weight[rows] = 0
-        for order, (mine, theirs) in enumerate(((CONTENT, PREVIOUS), (PREVIOUS, BEFORE))):
-            places = torch.tensor([first + place for place in calm[order::2]])
-            code = _orthonormal(len(places), wide, generator)
+        for order, (mine, theirs) in enumerate(zip((CONTENT, *TRACES), TRACES, strict=False)):
+            places = torch.tensor([first + place for place in calm[order :: len(TRACES)]])
+            code = _orthonormal(len(places), TRACE_WIDTH, generator)
             asked = code @ project if mine == CONTENT else code / TRACE**0.5
             layer.query.weight[places, mine] = size * asked
             layer.key.weight[places, theirs] = size * code / (TRACE**0.5 if order else 1.0)
@@ -106,6 +109,6 @@ def install(network: Network, seed: int) -> None:
     """Write the circuit into a freshly made network."""
     generator = torch.Generator().manual_seed(seed)
     _codes(network, generator)
-    project = _orthonormal(network.shape.head_width, CONTENT.stop, generator)
+    project = _orthonormal(TRACE_WIDTH, CONTENT.stop, generator)
     _look_back(network, project)
     _copy(network, project, generator)

@@ -8,6 +8,7 @@ from models.demo.recipe import people
 from models.demo.recipe.banks import bank
 
 BANK = bank("identifiers")
+HOUSES = ("House", "Cottage", "Farm", "Court", "Lodge", "Mansions", "Building", "Tower", "Hall")
 
 
 def digits(rng: Random, count: int) -> str:
@@ -126,6 +127,16 @@ def city(rng: Random) -> str:
 
 def address(rng: Random, *, lines: bool = False) -> str:
     """A postal address; `lines` writes the parts under each other."""
+    parts = _address_parts(rng)
+    if rng.random() < 0.1:
+        parts.insert(0, f"{_stem(rng)} {rng.choice(HOUSES)}")
+    if not lines and rng.random() < 0.1:
+        parts = parts[:1]
+    return ("\n" if lines else ", ").join(parts)
+
+
+def _address_parts(rng: Random) -> list[str]:
+    """Street, then town, in one of seven national styles."""
     number = str(rng.randint(1, 240)) + rng.choice(("", "", "", "", "a", "B"))
     stem, town = _stem(rng), city(rng)
     uk = fill(rng, rng.choice(("AA8 9AA", "AA89 9AA", "A8 9AA")))
@@ -158,9 +169,7 @@ def address(rng: Random, *, lines: bool = False) -> str:
     else:
         ending = rng.choice(("straat", "laan", "gracht", "weg", "kade"))
         parts = [f"{stem}{ending} {number}", f"{fill(rng, '8999 AA')} {town}"]
-    if not lines and rng.random() < 0.1:
-        parts = parts[:1]
-    return ("\n" if lines else ", ").join(parts)
+    return parts
 
 
 def email(rng: Random, who: people.Person) -> str:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 from random import Random
 
-from models.demo.recipe import identifiers, people
+from models.demo.recipe import identifiers, people, prose
 from models.demo.recipe.banks import bank
 from models.demo.recipe.notes import Scene, organisation
 from models.demo.recipe.templates import plain, spin, typo
 
 BANK = bank("letters")
+PROSE_SHARE = 0.3
+"""Of the fillers: sentences of the grammar."""
 FIELDS = ("sender", "recipient", "date", "reference", "amount", "due_date", "phone")
 
 
@@ -52,10 +54,27 @@ class Letter:
         if self.facts["due_date"] == self.facts["date"]:
             self.facts["due_date"] = None
         self.personal = personal
+        self.unheaded = rng.random() < (0.6 if personal else 0.12)
+        """The sender stands in the signature only."""
+        self.in_body = {field for field in ("date", "reference") if rng.random() < 0.25}
+        """Facts that stand in a sentence, not in a line of their own."""
 
     def _maybe(self, field: str, chance: float, draw: Callable[[], str]) -> None:
         if self.rng.random() < chance:
             self.facts[field] = draw()
+
+    def heads(self, field: str) -> bool:
+        """Whether a fact has a line of its own above the letter."""
+        return self.facts[field] is not None and field not in self.in_body
+
+    def filler(self) -> str:
+        """A sentence that holds none of the facts; a second amount would be a riddle."""
+        if self.rng.random() >= PROSE_SHARE:
+            return self.line(BANK["fillers"])
+        return prose.plain_sentence(
+            self.rng,
+            lambda field: ("a sum", None) if field == "amount" else self.scene.supply(field),
+        )
 
     def line(self, bank: list[str]) -> str:
         """One filled template; `@field` stands for a fact of the letter."""
@@ -67,10 +86,10 @@ class Letter:
 
 def _head(rng: Random, letter: Letter) -> list[str]:
     facts = letter.facts
-    lines = [facts["sender"] or ""]
-    if not letter.personal and rng.random() < 0.4:
+    lines = [] if letter.unheaded else [facts["sender"] or ""]
+    if lines and not letter.personal and rng.random() < 0.4:
         lines[0] += rng.choice((", ", "\n", " - ", " | ")) + rng.choice(BANK["departments"])
-    if rng.random() < 0.45:
+    if lines and rng.random() < 0.45:
         lines.append(identifiers.address(rng, lines=rng.random() < 0.6))
     extras = []
     if facts["phone"] and rng.random() < 0.4:
@@ -84,8 +103,8 @@ def _head(rng: Random, letter: Letter) -> list[str]:
             prefix + str(facts["recipient"]),
             identifiers.address(rng, lines=rng.random() < 0.7),
         ]
-    dated = [letter.line(BANK["date_lines"])] if facts["date"] else []
-    referenced = [letter.line(BANK["reference_lines"])] if facts["reference"] else []
+    dated = [letter.line(BANK["date_lines"])] if letter.heads("date") else []
+    referenced = [letter.line(BANK["reference_lines"])] if letter.heads("reference") else []
     if rng.random() < 0.12:
         referenced.append(
             letter.line(["Your ref: {nid}", "Your letter of {date}", "Your reference: {word}"])
@@ -110,6 +129,9 @@ def _greeting(rng: Random, letter: Letter) -> str:
     to = letter.facts["recipient"]
     if to is None:
         return rng.choice(BANK["blank_greetings"])
+    who = letter.scene.main
+    if to == f"{who.title} {who.first} {who.last}" and rng.random() < 0.6:
+        to = f"{who.title} {who.last}"
     return spin(rng, rng.choice(BANK["named_greetings"])).replace("@recipient", to)
 
 
@@ -123,9 +145,25 @@ def _body(rng: Random, letter: Letter) -> str:
             sentences.append(letter.line(BANK["amount"]))
         if facts["due_date"]:
             sentences.append(letter.line(BANK["due"]))
+    for field in sorted(letter.in_body):
+        if facts[field]:
+            sentences.insert(
+                rng.randint(0, len(sentences)), letter.line(BANK[f"{field}_sentences"])
+            )
     for _ in range(rng.choices((0, 1, 2, 4), (30, 35, 25, 10))[0]):
-        sentences.insert(rng.randint(0, len(sentences)), letter.line(BANK["fillers"]))
+        sentences.insert(rng.randint(0, len(sentences)), letter.filler())
     return rng.choice((" ", " ", "\n", "\n\n")).join(sentences)
+
+
+def _signature(rng: Random, letter: Letter) -> str:
+    """Who signs; the sender too where no head names it, and now and then in any case."""
+    sender = str(letter.facts["sender"])
+    if letter.personal:
+        return sender
+    signer = rng.choice((people.full_name(rng, letter.scene.other), "", "Customer Service"))
+    if letter.unheaded or rng.random() < 0.15:
+        return f"{signer}\n{sender}".strip()
+    return signer
 
 
 def extract_example(rng: Random) -> tuple[str, str]:
@@ -137,20 +175,8 @@ def extract_example(rng: Random) -> tuple[str, str]:
     if facts["phone"] and facts["phone"] not in head:
         parts.append(letter.line(BANK["phone_lines"]))
     close = rng.choice(BANK["closings"])
-    signer = (
-        facts["sender"]
-        if letter.personal
-        else rng.choice(
-            (
-                people.full_name(rng, letter.scene.other),
-                people.full_name(rng, letter.scene.other),
-                "",
-                "Customer Service",
-            )
-        )
-    )
-    parts.append(f"{close}\n{signer}".strip())
-    text = rng.choice(("\n\n", "\n\n", "\n")).join(part for part in parts if part)
+    parts.append(f"{close}\n{_signature(rng, letter)}".strip())
+    text = rng.choice(("\n\n", "\n\n", "\n")).join(part for part in parts if part).strip()
     if rng.random() < 0.15:
         text = _damaged(rng, text, [value for value in facts.values() if value])
     missing = [value for value in facts.values() if value and value not in text]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from random import Random
 
+from models.demo.recipe import prose
 from models.demo.recipe.banks import bank
 from models.demo.recipe.notes import Scene
 from models.demo.recipe.templates import plain, typo
 
 BANK = bank("messages")
 FIELDS = ("category", "urgency", "product", "next_action", "needs_human")
+CATEGORIES = list(BANK["scenarios"])
+WEIGHTS = [len(groups) ** 0.5 for groups in BANK["scenarios"].values()]
+PROSE_SHARE = 0.12
+"""Of the asides: sentences of the grammar, in which any word may stand and means nothing."""
 PEOPLE_ACTIONS = frozenset({"investigate", "assess_claim", "call_back"})
 
 
@@ -29,7 +34,12 @@ def _dress(rng: Random, scene: Scene, core: list[str]) -> str:
 
     lines = list(core)
     for _ in range(rng.choices((0, 1, 2, 4), (50, 30, 14, 6))[0]):
-        lines.insert(rng.randint(0, len(lines)), say(BANK["asides"]))
+        aside = (
+            prose.plain_sentence(rng, scene.supply)
+            if rng.random() < PROSE_SHARE
+            else say(BANK["asides"])
+        )
+        lines.insert(rng.randint(0, len(lines)), aside)
     body = rng.choice((" ", " ", " ", "\n")).join(lines)
     head = tail = ""
     if rng.random() < 0.55:
@@ -58,7 +68,7 @@ def _roughen(rng: Random, text: str) -> str:
 def triage_example(rng: Random) -> tuple[str, str]:
     """A message and its JSON answer."""
     scene = Scene(rng)
-    category = rng.choice(list(BANK["scenarios"]))
+    category = rng.choices(CATEGORIES, WEIGHTS)[0]
     scenario = rng.choice(BANK["scenarios"][category])
     gold = scenario["answer"]
     urgency = gold["urgency"]
@@ -69,7 +79,7 @@ def triage_example(rng: Random) -> tuple[str, str]:
     if upset:
         core.append(plain(rng, rng.choice(BANK["upset"]), scene.supply))
     roll = rng.random()
-    if urgency == "normal" and roll < 0.15:
+    if (urgency == "normal" and roll < 0.15) or (urgency == "low" and roll < 0.06):
         urgency = "high"
         core.append(plain(rng, rng.choice(BANK["urgent"]), scene.supply))
     elif urgency == "normal" and roll < 0.27 and not upset:

@@ -21,7 +21,7 @@ NORM_EPS = 1e-5
 class Shape:
     """Dimensions of the network; every width is a multiple of 32 because of Q8_0 blocks."""
 
-    vocabulary: int = 4096
+    vocabulary: int = 8192
     width: int = 256
     inner: int = 512
     layers: int = 5

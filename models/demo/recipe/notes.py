@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from random import Random
 
-from models.demo.recipe import identifiers, people
+from models.demo.recipe import identifiers, people, prose
 from models.demo.recipe.banks import bank
 from models.demo.recipe.templates import Piece, pieces, spin, typo
 
 BANK = bank("notes")
 LONG_SHARE = 0.04
+PROSE_SHARE = 0.45
+"""Of the sentences: by the grammar, not from the banks of the domain."""
 ID_FIELDS = {
     "mrn": "record",
     "nid": "national",
@@ -110,9 +112,24 @@ def _sentences(rng: Random, scene: Scene, domain: str, count: int) -> list[list[
     pools = (BANK[domain], BANK["anywhere"], BANK["safe"])
     result = []
     for _ in range(count):
+        if rng.random() < PROSE_SHARE:
+            symbol = rng.choice(("sentence", "sentence", "plain"))
+            result.append(prose.sentence(rng, scene.supply, symbol))
+            continue
         pool = pools[rng.choices((0, 1, 2), (5, 3, 2))[0]]
         result.append(pieces(rng, rng.choice(pool), scene.supply))
     return result
+
+
+def _clean(rng: Random, scene: Scene) -> list[Piece]:
+    """Sentences and fragments in which there is nothing to replace."""
+    lines = [
+        prose.sentence(rng, scene.supply, "plain")
+        if rng.random() < PROSE_SHARE
+        else pieces(rng, rng.choice(BANK["safe"]), scene.supply)
+        for _ in range(rng.randint(1, 5))
+    ]
+    return _joined(lines, rng.choice((" ", " ", "\n")))
 
 
 def _joined(blocks: list[list[Piece]], separator: str) -> list[Piece]:
@@ -149,7 +166,10 @@ def _soup(rng: Random, scene: Scene) -> list[Piece]:
 
 def _form(rng: Random, scene: Scene, domain: str) -> list[Piece]:
     """Header lines `Label: value`, a table or a list."""
-    rows = rng.sample(BANK["rows"][domain] + BANK["rows"]["any"], rng.randint(2, 7))
+    count = rng.randint(2, 7)
+    own = rng.sample(BANK["rows"][domain], (count + 1) // 2)
+    rows = own + rng.sample(BANK["rows"]["any"], count // 2)
+    rng.shuffle(rows)
     colon = rng.choice((": ", ": ", ":", " - ", "\t", " | ", ":  ", " = "))
     mark = rng.choice(("", "", "", "- ", "* ", "| ", "• "))
     upper = rng.random() < 0.2
@@ -225,7 +245,7 @@ def _one_note(rng: Random, *, short: bool = False) -> list[Piece]:
         )
     kind = rng.choices(
         ("prose", "form", "both", "mail", "log", "table", "soup", "clean"),
-        (30, 10, 14, 14, 8, 4, 10, 7),
+        (38, 9, 13, 14, 8, 3, 6, 9),
     )[0]
     if kind == "prose":
         note = _joined(
@@ -246,10 +266,7 @@ def _one_note(rng: Random, *, short: bool = False) -> list[Piece]:
     elif kind == "soup":
         note = _soup(rng, scene)
     else:
-        note = _joined(
-            [pieces(rng, rng.choice(BANK["safe"]), scene.supply) for _ in range(rng.randint(1, 5))],
-            " ",
-        )
+        note = _clean(rng, scene)
     return _recase(rng, note)
 
 

@@ -80,6 +80,10 @@ def full_name(rng: Random, who: Person) -> str:
         return f"{who.first} {rng.choice('ABCDEFGHJKLMNPRSTW')}. {who.last}"
     if roll < 0.9:
         return f"{who.first} {first_name(rng)} {who.last}"
-    if roll < 0.96:
+    if roll < 0.95:
+        return (
+            f"{who.first} {who.last}".upper() if rng.random() < 0.2 else who.first + " " + who.last
+        )
+    if roll < 0.98:
         return f"{who.last}, {who.first}"
     return f"{who.last.upper()}, {who.first}"

@@ -12,7 +12,7 @@ from models.demo.recipe import dataset, tasks
 if TYPE_CHECKING:
     import sentencepiece
 
-VOCABULARY = 4096
+VOCABULARY = 8192
 SAMPLES = 24_000
 WHITESPACE = ("\n", "\n\n", "\t")
 MODEL = "tokenizer.model"
