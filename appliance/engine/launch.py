@@ -108,9 +108,8 @@ async def launch(manifest: Path, socket: Path, options: EngineOptions) -> Runner
 
 async def _judge(process: Process, socket: Path, report: dict[str, Any] | None) -> Runner:
     if report is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        raise RunnerCrashedError(f"its process {describe(await process.wait())} while loading")
+        # Signalling a process that has just ended would take its exit status from the event loop.
+        raise RunnerCrashedError(f"its process {describe(await _end(process))} while loading")
     if "error" in report:
         await process.wait()
         raise LoadRefusedError(report["error"])
@@ -142,12 +141,17 @@ async def _stop(process: Process) -> None:
         return
     with suppress(ProcessLookupError):
         process.terminate()
+    await _end(process)
+
+
+async def _end(process: Process) -> int:
+    """Wait a while for a process to end by itself, then make it end; its exit status."""
     try:
-        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+        return await asyncio.wait_for(process.wait(), _STOP_SECONDS)
     except TimeoutError:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        return await process.wait()
 
 
 def describe(code: int) -> str:
