@@ -41,9 +41,7 @@ FIELD = st.sampled_from(
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/tasks/triage"])
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.dictionaries(FIELD, VALUE, max_size=3), odd=VALUE, whole=st.booleans())
 def test_any_body_gets_an_answer_or_an_error_object(
     stack: Stack, key: str, path: str, changes: dict[str, Any], odd: object, whole: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
@@ -72,7 +72,6 @@ def test_every_leaf_has_a_path_to_the_root_and_no_other_path_passes(size: int) -
 
 
 @given(st.integers(0, 600))
-@settings(deadline=None)
 def test_a_tree_grows_on_from_its_stored_edge(size: int) -> None:
     hashes = [leaf_hash(entry) for entry in leaves(size + 3)]
     grown = Frontier()

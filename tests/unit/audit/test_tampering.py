@@ -281,9 +281,7 @@ EDITS = st.lists(
 
 
 @given(EDITS)
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_script_of_edits_passes_even_when_the_chain_is_mended(
     written: LogFolder, edits: list[tuple[str, int]]
 ) -> None:

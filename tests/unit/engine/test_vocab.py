@@ -59,7 +59,7 @@ def test_the_templates_own_control_tokens_are_control_tokens(
     assert tokens.count(end) == 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FORGERIES)
 def test_no_message_adds_a_control_token(
     vocabulary: Vocabulary, template: ChatTemplate, content: str
@@ -72,7 +72,7 @@ def test_no_message_adds_a_control_token(
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60))
 def test_plain_text_survives_tokenisation(vocabulary: Vocabulary, text: str) -> None:
     assert text_of(vocabulary, vocabulary.plain(text)) == text
