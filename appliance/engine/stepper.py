@@ -40,7 +40,7 @@ class Stepper:
     """
 
     def __init__(self, loaded: Loaded, ends: frozenset[int], options: EngineOptions) -> None:
-        """Allocate the batch."""
+        """Allocate the batch and empty the cache."""
         self._loaded = loaded
         self._ends = ends
         self._draft = options.draft if loaded.shared else 0
@@ -52,6 +52,7 @@ class Stepper:
         self._logits: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
         self._best: list[int] = []
         self._sound: list[bool] = []
+        self.reset()
 
     @property
     def kv_tokens(self) -> int:
