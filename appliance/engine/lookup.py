@@ -7,11 +7,9 @@ Source: "prompt lookup decoding", Saxena 2023; LLMA, Yang et al. 2023 (arXiv:230
 
 from __future__ import annotations
 
-_GRAM = 3  # tokens that must repeat for a place to be looked at
-# A wrong draft costs most of a step, so short coincidences are not worth one.
-_FIRST_MATCH = 5  # tokens that must repeat for a draft
-_WARY_MATCH = 12  # the same after a draft that was refused at once
-_LONGEST_MATCH = 16
+# Tokens that must repeat for a draft. A wrong one costs most of a step, so two or three are not
+# enough: over notes with labels, four saved most, on steps of a small and of a large model.
+_GRAM = 4
 
 
 class Lookup:
@@ -21,35 +19,20 @@ class Lookup:
         """Know nothing yet."""
         self._places: dict[tuple[int, ...], int] = {}
         self._indexed = _GRAM
-        self._needed = _FIRST_MATCH
 
     def draft(self, tokens: list[int], most: int) -> list[int]:
         """At most `most` tokens that may follow; none where nothing repeats."""
         self._index(tokens)
         place = self._places.get(tuple(tokens[-_GRAM:]))
-        if most < 1 or place is None or self._match(tokens, place) < self._needed:
+        if most < 1 or place is None:
             return []
         draft = tokens[place : place + most]
         period = len(tokens) - place
         # What repeats up to the very end is taken to go on repeating.
         return [draft[index % period] for index in range(most)]
 
-    def learn(self, drafted: int, accepted: int) -> None:
-        """Take note of how a draft fared."""
-        self._needed = _WARY_MATCH if 2 * accepted < drafted else _FIRST_MATCH
-
     def _index(self, tokens: list[int]) -> None:
         """Note each run with the place behind it; the last run has none yet."""
         for end in range(self._indexed, len(tokens)):
             self._places[tuple(tokens[end - _GRAM : end])] = end
         self._indexed = max(self._indexed, len(tokens))
-
-    @staticmethod
-    def _match(tokens: list[int], place: int) -> int:
-        """How many tokens before `place` equal the last ones."""
-        length = 0
-        while length < _LONGEST_MATCH and place > length:
-            if tokens[place - 1 - length] != tokens[-1 - length]:
-                break
-            length += 1
-        return length

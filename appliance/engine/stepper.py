@@ -187,8 +187,6 @@ class Stepper:
         if wrong:
             sequence.decoded -= wrong
             memory_seq_rm(self._loaded.memory, sequence.slot, sequence.decoded, -1)
-        if sequence.lookup is not None:
-            sequence.lookup.learn(len(guesses), accepted)
         return Drawn(tokens, None, finish, drafted=len(guesses), accepted=accepted)
 
     def _draw(self, sequence: Sequence, row: int, index: int) -> Drawn:
