@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     engine_step_tokens: int = Field(
         256, ge=16, description="Tokens that one decode step carries at most (prefill pieces)."
     )
+    engine_prefixes: int = Field(
+        8, ge=0, le=64, description="Beginnings of prompts kept in the KV cache; 0 keeps none."
+    )
+    engine_draft: int = Field(
+        15, ge=0, le=64, description="Tokens guessed from the prompt at once; 0 guesses none."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -51,19 +51,18 @@ class Batch:
         self._sequences.clear()
         self._outputs.clear()
 
-    def add(self, tokens: list[int], position: int, slot: int, output: bool) -> int:
+    def add(self, tokens: list[int], position: int, slot: int, outputs: int) -> int:
         """Append tokens of the sequence in `slot` from `position` on.
 
         Returns:
-            The batch position of the last of them, whose logits are computed if `output`.
+            The batch position of the first of the last `outputs` ones, whose logits are computed.
         """
         count = len(tokens)
         self._tokens += tokens
         self._positions += range(position, position + count)
         self._sequences += [slot] * count
-        self._outputs += [0] * (count - 1)
-        self._outputs.append(int(output))
-        return len(self._tokens) - 1
+        self._outputs += [0] * (count - outputs) + [1] * outputs
+        return len(self._tokens) - outputs
 
     def seal(self) -> Any:  # noqa: ANN401 - a ctypes structure
         """Write the step into the shared buffers and return the structure for `llama_decode`."""

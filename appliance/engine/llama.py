@@ -83,6 +83,7 @@ class Loaded:
     vocab: Any
     vocabulary_size: int
     kv_tokens: int
+    shared: bool  # one KV cache for all sequences, so that they can share cells
 
     def decode(self, batch: Any) -> int:  # noqa: ANN401 - a ctypes structure
         """Run one batch; llama.cpp's return code (0 good, 1 no room in the KV cache)."""
@@ -125,6 +126,9 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
     model = lib.llama_model_load_from_file(str(path).encode(), _model_params())
     if not model:
         raise ModelLoadError(f"llama.cpp refuses {path.name!r}: {log.cause()}")
+    # A recurrent state can be neither cut nor shared in parts.
+    whole = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
+    shared = options.is_shared(request_context)
     context = lib.llama_init_from_model(model, _context_params(request_context, options))
     if not context:
         lib.llama_model_free(model)
@@ -140,6 +144,7 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
         vocab=vocab,
         vocabulary_size=lib.llama_vocab_n_tokens(vocab),
         kv_tokens=lib.llama_n_ctx(context),
+        shared=shared and not whole,
     )
 
 
@@ -154,11 +159,10 @@ def _context_params(request_context: int, options: EngineOptions) -> Any:  # noq
     params = lib.llama_context_default_params()
     params.n_ctx = options.kv_tokens(request_context)
     # One step is one piece for llama.cpp too, so its outputs keep the order of the batch.
-    params.n_batch = params.n_ubatch = options.step_tokens + options.sequences
-    params.n_seq_max = options.sequences
-    params.n_outputs_max = options.sequences
+    shared = options.is_shared(request_context)
+    params.n_batch = params.n_ubatch = options.step_capacity
+    params.n_seq_max = options.sequences + (options.prefixes if shared else 0)
+    params.n_outputs_max = options.sequences + (options.drafts if shared else 0)
     params.n_threads = params.n_threads_batch = options.thread_count
-    # With room for everybody's longest request each sequence has cells of its own: then attention
-    # adds up in the same order whatever the others do (docs/engine.md). Else cells are shared.
-    params.kv_unified = params.n_ctx < options.sequences * request_context
+    params.kv_unified = shared
     return params

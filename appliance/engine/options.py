@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_DRAFTING = 4  # sequences whose longest drafts fit into one step
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -17,6 +19,8 @@ class EngineOptions:
     context: int = 0  # tokens of the KV cache shared by all sequences; 0 means 4 requests
     queue: int = 64  # requests that may wait
     step_tokens: int = 256  # prompt tokens that one decode step carries at most
+    prefixes: int = 8  # beginnings of ended requests that stay in the KV cache
+    draft: int = 15  # tokens of an answer guessed from its own prompt at once
 
     @property
     def thread_count(self) -> int:
@@ -27,6 +31,24 @@ class EngineOptions:
         """Tokens of the KV cache for a model whose requests have `request_context` at most."""
         return self.context or 4 * request_context
 
+    def is_shared(self, request_context: int) -> bool:
+        """Whether all sequences share one KV cache.
+
+        With room for everybody's longest request each has cells of its own instead, nothing is
+        shared or guessed, and an answer does not depend on its neighbours (docs/engine.md).
+        """
+        return self.kv_tokens(request_context) < self.sequences * request_context
+
+    @property
+    def drafts(self) -> int:
+        """Guessed tokens that one decode step carries at most."""
+        return _DRAFTING * self.draft
+
+    @property
+    def step_capacity(self) -> int:
+        """Tokens that one decode step carries at most, of all kinds."""
+        return self.step_tokens + self.sequences + self.drafts
+
     def arguments(self) -> list[str]:
         """The same sizes as command line arguments."""
         return [
@@ -35,6 +57,8 @@ class EngineOptions:
             f"--context={self.context}",
             f"--queue={self.queue}",
             f"--step-tokens={self.step_tokens}",
+            f"--prefixes={self.prefixes}",
+            f"--draft={self.draft}",
         ]
 
 
@@ -65,6 +89,8 @@ def add_option_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", type=_bounded(0, 1 << 24), default=default.context)
     parser.add_argument("--queue", type=_bounded(0, 100_000), default=default.queue)
     parser.add_argument("--step-tokens", type=_bounded(16, 65_536), default=default.step_tokens)
+    parser.add_argument("--prefixes", type=_bounded(0, 64), default=default.prefixes)
+    parser.add_argument("--draft", type=_bounded(0, 64), default=default.draft)
 
 
 def options_from(arguments: argparse.Namespace) -> EngineOptions:
@@ -75,6 +101,8 @@ def options_from(arguments: argparse.Namespace) -> EngineOptions:
         context=arguments.context,
         queue=arguments.queue,
         step_tokens=arguments.step_tokens,
+        prefixes=arguments.prefixes,
+        draft=arguments.draft,
     )
 
 

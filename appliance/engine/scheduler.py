@@ -20,6 +20,7 @@ from appliance.engine.errors import QueueFullError
 from appliance.engine.options import EngineOptions
 from appliance.engine.sampling import TokenLogprobs
 from appliance.engine.sequence import Finish, Group, Sequence, Sink, ending
+from appliance.engine.sharing import Sharing
 from appliance.engine.stepper import Stepper
 
 _log = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ class Tally:
     prompt_tokens: int = 0
     answer_tokens: int = 0
     forced_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    shared_tokens: int = 0
     requests: int = 0
     preemptions: int = 0
     decode_seconds: float = 0.0
@@ -72,6 +76,8 @@ class Scheduler:
         self._waiting: deque[Group] = deque()
         self._live: list[Group] = []
         self._free_slots = list(range(options.sequences))
+        self._sharing = Sharing(stepper, options.sequences, options.prefixes)
+        self._cramped = False  # the last step found no room; the next one guesses nothing
         self._cancelled: list[Sequence] = []
         self._closing = False
         self._mean_seconds = 1.0
@@ -163,6 +169,7 @@ class Scheduler:
                 group = self._waiting.popleft()
                 for member in group.live:
                     member.slot = self._free_slots.pop()
+                self._sharing.join(group, self._live)
                 self._live.append(group)
                 events += self._announce(group)
             self._sweep()
@@ -174,7 +181,11 @@ class Scheduler:
             return False
         used = sum(other.cells() for other in self._live)
         answers = sum(min(_HEADROOM, member.room) for member in live)
-        return not self._live or used + group.cells() + answers <= self._stepper.kv_tokens
+        needed = used + group.cells() + answers
+        while needed + self._sharing.cells > self._stepper.kv_tokens:
+            if not self._sharing.give_up_one():
+                break
+        return not self._live or needed <= self._stepper.kv_tokens
 
     def _announce(self, group: Group) -> list[Event]:
         if group.announced:
@@ -203,11 +214,13 @@ class Scheduler:
 
     def _step(self) -> list[Event]:
         outputs = self._plan()
+        self.tally.shared_tokens = self._sharing.saved_tokens
         began = time.perf_counter()
         decoded = self._stepper.decode()
         self.tally.decode_seconds += time.perf_counter() - began
         if not decoded:
-            return self._preempt()
+            return self._make_room()
+        self._cramped = False
         self.tally.steps += 1
         events: list[Event] = []
         for group, member, row in outputs:
@@ -226,11 +239,16 @@ class Scheduler:
         self._stepper.clear()
         outputs: list[tuple[Group, Sequence, int]] = []
         long: list[tuple[Group, Sequence]] = []
+        drafts = 0 if self._cramped else self._options.drafts
         for group in self._live:
+            if self._sharing.waits(group):
+                continue
             members = group.live if group.forked else [group.first]
             for member in members:
                 if member.pending == 1:
-                    row = self._stepper.add(member, 1)
+                    guesses = self._stepper.guesses(member, drafts)
+                    drafts -= len(guesses)
+                    row = self._stepper.add(member, 1, guesses)
                     outputs.append((group, member, row))
                 else:
                     long.append((group, member))
@@ -258,7 +276,9 @@ class Scheduler:
         """Sample the next token of a sequence, and take what its grammar forces after it."""
         drawn = self._stepper.sample(sequence, row)
         self.tally.answer_tokens += len(drawn.tokens)
-        self.tally.forced_tokens += max(0, len(drawn.tokens) - 1)
+        self.tally.forced_tokens += drawn.forced
+        self.tally.drafted_tokens += drawn.drafted
+        self.tally.accepted_tokens += drawn.accepted
         if drawn.finish is not None:
             self._finish(sequence)
         return [(sequence.sink, drawn.tokens, drawn.logprobs, drawn.finish)]
@@ -267,6 +287,7 @@ class Scheduler:
 
     def _finish(self, sequence: Sequence) -> None:
         sequence.finished = True
+        self._sharing.keep(sequence)
         self._release(sequence)
         self._stepper.retire(sequence)
 
@@ -283,8 +304,8 @@ class Scheduler:
             if not group.live:
                 self._mean_seconds += _SMOOTHING * (now - group.since - self._mean_seconds)
         self._live = [group for group in self._live if group.live]
-        if not self._live:
-            # A request that runs alone always gets the same cells, and so the same last bits.
+        if not self._live and not self._sharing.cells:
+            # A request that runs alone gets the same cells, and so the same last bits.
             self._stepper.reset()
 
     def _drop_cancelled(self) -> list[Event]:
@@ -313,8 +334,15 @@ class Scheduler:
             self._finish(member)
         return events
 
+    def _make_room(self) -> list[Event]:
+        """The KV cache is full: guesses go first, then kept beginnings, then the latest group."""
+        if not self._cramped:
+            self._cramped = True
+            return []
+        return [] if self._sharing.give_up_one() else self._preempt()
+
     def _preempt(self) -> list[Event]:
-        """The KV cache is full: the group that joined last gives up its cells and waits.
+        """The group that joined last gives up its cells and waits.
 
         If it is alone, or the cache should have had room, waiting would not help; it fails.
         """
@@ -330,6 +358,7 @@ class Scheduler:
         for member in members:
             self._release(member)
             member.decoded = member.shared = 0
+        group.leader = None
         again = [group]
         if group.forked:
             again = [Group([m], group.prompt_length, group.since, announced=True) for m in members]

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from appliance.engine.grammar import GrammarState
+from appliance.engine.lookup import Lookup
 from appliance.engine.sampling import Sampler, Sampling, TokenLogprobs
 
 NO_SLOT = -1
@@ -51,6 +52,7 @@ class Sequence:
     limit: int  # tokens of prompt and answer at most
     grammar: GrammarState | None = None
     sampler: Sampler | None = None
+    lookup: Lookup | None = None
     slot: int = NO_SLOT
     decoded: int = 0
     shared: int = 0  # leading cells that belong to the group's prompt, not to this sequence alone
@@ -87,6 +89,7 @@ class Group:
     prompt_length: int
     since: float = field(default_factory=time.monotonic)
     forked: bool = False
+    leader: tuple[Sequence, int] | None = None  # decodes so many tokens that this prompt shares
     announced: bool = False  # the sinks know that it has left the queue
 
     @property

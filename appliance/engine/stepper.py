@@ -11,6 +11,7 @@ from appliance.engine.batch import Batch
 from appliance.engine.errors import DecodeError
 from appliance.engine.grammar import GrammarState
 from appliance.engine.llama import Loaded, memory_clear, memory_seq_cp, memory_seq_rm
+from appliance.engine.lookup import Lookup
 from appliance.engine.options import EngineOptions
 from appliance.engine.sampling import LogprobTable, Sampler, TokenLogprobs
 from appliance.engine.sequence import Finish, Sequence, ending
@@ -24,6 +25,9 @@ class Drawn(NamedTuple):
     tokens: list[int]
     logprobs: TokenLogprobs | None
     finish: Finish | None
+    forced: int = 0  # of the tokens: by a grammar, without sampling
+    drafted: int = 0  # tokens that were guessed in this step
+    accepted: int = 0  # guesses that proved right
 
 
 class Stepper:
@@ -36,24 +40,35 @@ class Stepper:
     """
 
     def __init__(self, loaded: Loaded, ends: frozenset[int], options: EngineOptions) -> None:
-        """Allocate the batch."""
+        """Allocate the batch and empty the cache."""
         self._loaded = loaded
         self._ends = ends
-        self._batch = Batch(options.step_tokens + options.sequences)
+        self._draft = options.draft if loaded.shared else 0
+        self._batch = Batch(options.step_capacity)
         self._planned: list[tuple[Sequence, int]] = []
         self._rows: dict[int, int] = {}
+        self._drafts: dict[int, list[int]] = {}
         self._tables: dict[int, LogprobTable] = {}
         self._logits: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
         self._best: list[int] = []
         self._sound: list[bool] = []
+        self.reset()
 
     @property
     def kv_tokens(self) -> int:
         """Cells of the KV cache."""
         return self._loaded.kv_tokens
 
+    @property
+    def shares(self) -> bool:
+        """Whether sequences can share cells."""
+        return self._loaded.shared
+
     def prepare(self, sequence: Sequence, prompt_length: int) -> None:
         """Make what a sequence needs to sample, when it first leaves the queue."""
+        guessable = sequence.grammar is None and sequence.sampling.top_logprobs is None
+        if self._draft and guessable:
+            sequence.lookup = Lookup()
         if not sequence.sampling.is_argmax:
             sequence.sampler = Sampler(sequence.sampling, sequence.seed, self._loaded)
             for token in sequence.tokens[prompt_length:]:
@@ -61,6 +76,7 @@ class Stepper:
 
     def retire(self, sequence: Sequence) -> None:
         """Give back what `prepare` made."""
+        sequence.lookup = None
         if sequence.sampler is not None:
             sequence.sampler.free()
             sequence.sampler = None
@@ -68,6 +84,19 @@ class Stepper:
     def forget(self, sequence: Sequence) -> None:
         """Free the sequence's cells."""
         memory_seq_rm(self._loaded.memory, sequence.slot, -1, -1)
+
+    def forget_slot(self, slot: int) -> None:
+        """Free the cells of a slot that holds a kept beginning."""
+        memory_seq_rm(self._loaded.memory, slot, -1, -1)
+
+    def keep(self, sequence: Sequence, slot: int) -> None:
+        """Let `slot` share the sequence's cells, so that they outlive it."""
+        memory_seq_cp(self._loaded.memory, sequence.slot, slot, 0, sequence.decoded)
+
+    def share(self, slot: int, target: Sequence, count: int) -> None:
+        """Let `target`, which has no cells, share the first `count` cells of a slot."""
+        memory_seq_cp(self._loaded.memory, slot, target.slot, 0, count)
+        target.decoded = count
 
     def reset(self) -> None:
         """Forget all sequences; the next one starts at the first cell."""
@@ -83,22 +112,33 @@ class Stepper:
         self._batch.clear()
         self._planned.clear()
         self._rows.clear()
+        self._drafts.clear()
         self._tables.clear()
 
-    def add(self, sequence: Sequence, count: int) -> int:
-        """Put a sequence's next `count` known tokens into the step.
+    def add(self, sequence: Sequence, count: int, draft: list[int] | None = None) -> int:
+        """Put a sequence's next `count` known tokens into the step, and guesses behind them.
 
         Returns:
-            The batch position of the last of them; it has logits if no known token is left.
+            The batch position of the last known token; it has logits if no other is left.
         """
-        start = sequence.decoded
-        output = count == sequence.pending
-        row = self._batch.add(sequence.tokens[start : start + count], start, sequence.slot, output)
-        sequence.decoded += count
-        self._planned.append((sequence, count))
-        if output:
-            self._rows[row] = len(self._rows)
+        start, guesses = sequence.decoded, draft or []
+        outputs = 1 + len(guesses) if count == sequence.pending else 0
+        tokens = [*sequence.tokens[start : start + count], *guesses]
+        row = self._batch.add(tokens, start, sequence.slot, outputs)
+        sequence.decoded += len(tokens)
+        self._planned.append((sequence, len(tokens)))
+        for place in range(row, row + outputs):
+            self._rows[place] = len(self._rows)
+        if guesses:
+            self._drafts[row] = guesses
         return row
+
+    def guesses(self, sequence: Sequence, room: int) -> list[int]:
+        """What may follow a sequence's last token: at most `room` tokens, often none."""
+        if sequence.lookup is None:
+            return []
+        most = min(self._draft, room, sequence.room - 1)
+        return sequence.lookup.draft(sequence.tokens, most)
 
     def decode(self) -> bool:
         """Run the step; False, with all as before, if the KV cache has no room for it.
@@ -124,14 +164,34 @@ class Stepper:
     def sample(self, sequence: Sequence, row: int) -> Drawn:
         """Draw a token for `sequence` from the logits at batch position `row` and append it."""
         index = self._rows[row]
-        if not self._sound[index]:
-            return Drawn([], None, Finish.FAILED)
         try:
-            return self._draw(sequence, row, index)
+            drawn = self._draw(sequence, row, index)
+            guesses = self._drafts.get(row)
+            return drawn if guesses is None else self._check(sequence, row, drawn, guesses)
         except DecodeError:
             return Drawn([], None, Finish.FAILED)
 
+    def _check(self, sequence: Sequence, row: int, drawn: Drawn, guesses: list[int]) -> Drawn:
+        """Go on drawing while the guesses are what is drawn; free the cells of the rest.
+
+        Each token is drawn from the logits that it would have been drawn from without guesses.
+        """
+        tokens, finish, accepted = list(drawn.tokens), drawn.finish, 0
+        while finish is None and accepted < len(guesses) and tokens[-1] == guesses[accepted]:
+            accepted += 1
+            place = row + accepted
+            following = self._draw(sequence, place, self._rows[place])
+            tokens += following.tokens
+            finish = following.finish
+        wrong = len(guesses) - accepted
+        if wrong:
+            sequence.decoded -= wrong
+            memory_seq_rm(self._loaded.memory, sequence.slot, sequence.decoded, -1)
+        return Drawn(tokens, None, finish, drafted=len(guesses), accepted=accepted)
+
     def _draw(self, sequence: Sequence, row: int, index: int) -> Drawn:
+        if not self._sound[index]:
+            return Drawn([], None, Finish.FAILED)
         grammar = sequence.grammar
         logprobs = self._table(sequence, index)
         token = self._best[index]
@@ -146,7 +206,8 @@ class Stepper:
         sequence.tokens += tokens
         finish = ending(sequence)
         kept = tokens[: len(tokens) + min(0, sequence.room)]
-        return Drawn(kept, None if logprobs is None else logprobs.of(token), finish)
+        entry = None if logprobs is None else logprobs.of(token)
+        return Drawn(kept, entry, finish, forced=max(0, len(kept) - 1))
 
     def _table(self, sequence: Sequence, index: int) -> LogprobTable | None:
         """Log-probabilities of a row, taken before a grammar changes it; siblings share it."""

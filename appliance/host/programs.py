@@ -54,6 +54,8 @@ def _engine(settings: Settings) -> tuple[str, ...]:
         context=settings.engine_context,
         queue=settings.engine_queue,
         step_tokens=settings.engine_step_tokens,
+        prefixes=settings.engine_prefixes,
+        draft=settings.engine_draft,
     )
     return (
         f"--socket={settings.engine_socket}",
