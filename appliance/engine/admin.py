@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -29,7 +28,7 @@ def admin_routes(aliases: Aliases, switch: Switch) -> list[Route]:
         Route(alias, _guarded(admin.activate), methods=["PUT"]),
         Route(alias, _guarded(admin.remove), methods=["DELETE"]),
         Route(f"{alias}/rollback", _guarded(admin.rollback), methods=["POST"]),
-        Route("/admin/models/{model}/prove", _guarded(admin.prove), methods=["POST"]),
+        Route(f"{alias}/prepare", _guarded(admin.prepare), methods=["POST"]),
     ]
 
 
@@ -50,9 +49,10 @@ class _Admin:
         data = [_entry(name, targets) for name, targets in self._aliases.all().items()]
         return json_response({"object": "list", "data": data})
 
-    async def prove(self, request: Request) -> Response:
-        proof = await self._switch.prove(request.path_params["model"])
-        return json_response(asdict(proof))
+    async def prepare(self, request: Request) -> Response:
+        body = await _fields(request, "model")
+        move = await self._switch.prepare(request.path_params["alias"], body.get("model"))
+        return json_response(move.body())
 
     async def activate(self, request: Request) -> Response:
         body = await _fields(request, "model", "by", "sha256")

@@ -19,18 +19,26 @@ class EngineAdmin(EngineClient):
         found: list[dict[str, Any]] = self._call("GET", _ALIASES).json()["data"]
         return found
 
-    def prove(self, model: str) -> Mapping[str, Any]:
-        """Load a model and have it answer a small request: `model`, `sha256`, `seconds`."""
-        return self._answered("POST", f"/admin/models/{quote(model, safe='')}/prove")
+    def prepare(self, alias: str, model: str | None) -> Mapping[str, Any]:
+        """Load the model of a move and have it answer a small request; move nothing yet.
+
+        Args:
+            alias: that is to be moved.
+            model: where to; None for where it pointed before.
+
+        Returns:
+            The move to come: `alias`, `model`, `sha256`, `before`.
+        """
+        return self._answered("POST", f"{_path(alias)}/prepare", {"model": model} if model else {})
 
     def activate(self, alias: str, model: str, by: str, sha256: str) -> Mapping[str, Any]:
-        """Point an alias at a model with these weights: `alias`, `model`, `sha256`, `before`.
+        """Point an alias at a model with these weights; returns the move.
 
         Args:
             alias: new or known.
             model: its own name.
             by: who does it.
-            sha256: as `prove` gave it.
+            sha256: as `prepare` gave it.
         """
         return self._answered("PUT", _path(alias), {"model": model, "by": by, "sha256": sha256})
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from appliance.catalogue.manifest import ModelManifest
@@ -23,7 +24,6 @@ from appliance.engine.errors import (
 )
 from appliance.engine.fleet import Fleet
 from appliance.engine.identity import MODEL_DIGEST
-from appliance.engine.keeper import Keeper
 from appliance.engine.launch import Runner
 from appliance.engine.relay import Call, RunnerGoneError, exchange
 
@@ -33,27 +33,19 @@ _RETRY_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Proof:
-    """A model that has answered a small request.
+class Move:
+    """A move of an alias, made or about to be made.
 
     Args:
-        model: its name.
-        sha256: of its weights.
-        seconds: that loading, if it had to be loaded, and the answer took.
+        alias: its name.
+        model: where it points after the move; None where it is removed.
+        sha256: of that model's weights.
+        before: model where it pointed before; None if it is new.
     """
 
-    model: str
-    sha256: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Move:
-    """Where an alias points now, and where it pointed before; None if it is new."""
-
     alias: str
-    model: str
-    sha256: str
+    model: str | None
+    sha256: str | None
     before: str | None
 
     def body(self) -> dict[str, Any]:
@@ -65,29 +57,32 @@ class Switch:
     """Moves aliases between the models of a fleet; one move at a time."""
 
     def __init__(self, fleet: Fleet, aliases: Aliases) -> None:
-        """Nothing has been proven yet."""
+        """No model has answered yet."""
         self._fleet = fleet
         self._aliases = aliases
         self._proven: dict[str, Runner] = {}
         self._moving = asyncio.Lock()
 
-    async def prove(self, model: str) -> Proof:
-        """Load a model if it is not, and have it answer a small request.
+    async def prepare(self, alias: str, model: str | None) -> Move:
+        """Load the model of a move if it is not loaded, and have it answer a small request.
+
+        Args:
+            alias: that is to be moved.
+            model: where to; None for where it pointed before.
 
         Raises:
-            UnknownModelError, ModelFailedError, ModelNotReadyError: it does not run.
+            AliasRefusedError: the move would be refused.
+            UnknownModelError, ModelFailedError, ModelNotReadyError: the model does not run.
             SmokeError: it runs, but gives no answer.
         """
-        if model in self._aliases:
-            raise AliasRefusedError(f"{model!r} is an alias itself; name a model.")
-        began = time.monotonic()
-        keeper = await self._loaded(model)
-        manifest, runner = keeper.manifest, keeper.ready()
-        if manifest is None:
-            raise ModelNotReadyError(model, _RETRY_SECONDS)
-        await _smoke(manifest, runner)
-        self._proven[model] = runner
-        return Proof(model, manifest.sha256, time.monotonic() - began)
+        if model is None:
+            back = self._aliases.previous(alias)
+            target = await self._proved(back.model)
+            _check_way_back(alias, back, target)
+        else:
+            self._check_name(alias)
+            target = await self._proved(model)
+        return Move(alias, target.model, target.sha256, self._present(alias))
 
     async def activate(self, alias: str, model: str, by: str, sha256: str | None = None) -> Move:
         """Point an alias at a model, once that has answered.
@@ -99,24 +94,20 @@ class Switch:
             sha256: weights that the model must have; None takes what it has.
 
         Raises:
-            AliasRefusedError: the alias has a model's name or none at all; or other weights.
+            AliasRefusedError: the alias has a model's name or no good one; or other weights.
             AliasNotKeptError: the move could not be written.
-            EngineError: as in `prove`. The alias is where it was, whatever is raised.
+            EngineError: as in `prepare`. The alias is where it was, whatever is raised.
         """
-        check_alias_name(alias)
-        if self._fleet.has_manifest(alias):
-            raise AliasRefusedError(
-                f"There is a model {alias!r}; an alias must not hide it. Choose another name."
-            )
         async with self._moving:
+            self._check_name(alias)
             target = await self._target(model, by)
             if sha256 is not None and target.sha256 != sha256:
                 raise AliasRefusedError(
                     f"Model {model!r} has other weights by now (SHA-256 {target.sha256[:16]}…,"
                     f" not {sha256[:16]}…); activate it again if that is what you want."
                 )
-            before = self._aliases.resolve(alias) if alias in self._aliases else None
-            await self._keep(alias, target)
+            before = self._present(alias)
+            await _written(partial(self._aliases.point, alias, target))
         return Move(alias, model, target.sha256, before)
 
     async def rollback(self, alias: str, expected: str | None = None) -> Move:
@@ -133,17 +124,11 @@ class Switch:
             EngineError: as in `activate`.
         """
         async with self._moving:
-            back, before = self._aliases.previous(alias), self._aliases.resolve(alias)
+            back, before = self._aliases.previous(alias), self._present(alias)
             if expected is not None and back.model != expected:
                 raise AliasRefusedError(f"Alias {alias!r} was moved meanwhile; look and try again.")
-            target = await self._target(back.model, back.by)
-            if not target.is_same_as(back):
-                raise AliasRefusedError(
-                    f"Model {back.model!r} has other weights than when {alias!r} pointed at it, so"
-                    " this would be no way back. If you want them, name it with: cloister model"
-                    " activate."
-                )
-            await self._keep(alias, None)
+            _check_way_back(alias, back, await self._target(back.model, back.by))
+            await _written(partial(self._aliases.back, alias))
         return Move(alias, back.model, back.sha256, before)
 
     async def remove(self, alias: str) -> Move:
@@ -155,37 +140,58 @@ class Switch:
         """
         async with self._moving:
             last = self._aliases.targets(alias)[-1]
-            try:
-                await asyncio.to_thread(self._aliases.remove, alias)
-            except OSError as error:
-                raise AliasNotKeptError(error.strerror or str(error)) from error
-        return Move(alias, "", "", last.model)
+            await _written(partial(self._aliases.remove, alias))
+        return Move(alias, None, None, last.model)
 
-    async def _loaded(self, model: str) -> Keeper:
+    def _present(self, alias: str) -> str | None:
+        return self._aliases.resolve(alias) if alias in self._aliases else None
+
+    def _check_name(self, alias: str) -> None:
+        check_alias_name(alias)
+        if self._fleet.has_manifest(alias):
+            raise AliasRefusedError(
+                f"There is a model {alias!r}; an alias must not hide it. Choose another name."
+            )
+
+    async def _loaded(self, model: str) -> tuple[ModelManifest, Runner]:
+        if model in self._aliases:
+            raise AliasRefusedError(f"{model!r} is an alias itself; name a model.")
         try:
-            return await asyncio.wait_for(self._fleet.current(model), _LOAD_SECONDS)
+            keeper = await asyncio.wait_for(self._fleet.current(model), _LOAD_SECONDS)
         except TimeoutError:
             raise ModelNotReadyError(model, _RETRY_SECONDS) from None
+        if keeper.manifest is None:
+            raise ModelNotReadyError(model, _RETRY_SECONDS)
+        return keeper.manifest, keeper.ready()
+
+    async def _proved(self, model: str, by: str = "") -> Target:
+        """The model as a target, after it has answered a small request."""
+        manifest, runner = await self._loaded(model)
+        await _smoke(manifest, runner)
+        self._proven[model] = runner
+        return Target.now(model, manifest.sha256, by)
 
     async def _target(self, model: str, by: str) -> Target:
         """The model as a target; it has answered since it was loaded."""
-        keeper = await self._loaded(model)
-        if self._proven.get(model) is not keeper.runner or keeper.runner is None:
-            await self.prove(model)
-            keeper = await self._loaded(model)
-        if keeper.manifest is None:
-            raise ModelNotReadyError(model, _RETRY_SECONDS)
-        return Target.now(model, keeper.manifest.sha256, by)
+        manifest, runner = await self._loaded(model)
+        if self._proven.get(model) is not runner:
+            return await self._proved(model, by)
+        return Target.now(model, manifest.sha256, by)
 
-    async def _keep(self, alias: str, target: Target | None) -> None:
-        """Write the move; without a target the alias goes back."""
-        try:
-            if target is None:
-                await asyncio.to_thread(self._aliases.back, alias)
-            else:
-                await asyncio.to_thread(self._aliases.point, alias, target)
-        except OSError as error:
-            raise AliasNotKeptError(error.strerror or str(error)) from error
+
+def _check_way_back(alias: str, back: Target, found: Target) -> None:
+    if not found.is_same_as(back):
+        raise AliasRefusedError(
+            f"Model {back.model!r} has other weights than when {alias!r} pointed at it, so this"
+            " would be no way back. If you want them, name it with: cloister model activate."
+        )
+
+
+async def _written(write: Callable[[], None]) -> None:
+    try:
+        await asyncio.to_thread(write)
+    except OSError as error:
+        raise AliasNotKeptError(error.strerror or str(error)) from error
 
 
 async def _smoke(manifest: ModelManifest, runner: Runner) -> None:

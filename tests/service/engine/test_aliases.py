@@ -44,7 +44,7 @@ def two(make_folder: Callable[[], Path]) -> Iterator[Engine]:
 
 def activate(engine: Engine, alias: str, model: str) -> None:
     admin = engine.admin()
-    admin.activate(alias, model, "tests", admin.prove(model)["sha256"])
+    admin.activate(alias, model, "tests", admin.prepare(alias, model)["sha256"])
 
 
 def points_at(engine: Engine, alias: str) -> str | None:
@@ -182,7 +182,7 @@ def test_a_rollback_that_somebody_else_overtook_is_refused(two: Engine) -> None:
 
 @pytest.mark.parametrize("alias", ["first", "Upper", "with space", "a" * 64, "..", "-x"])
 def test_an_alias_has_a_name_of_its_own(two: Engine, alias: str) -> None:
-    digest = two.admin().prove("second")["sha256"]
+    digest = two.status("second").sha256
     with pytest.raises(EngineError) as caught:
         two.admin().activate(alias, "second", "tests", digest)
     # A path with dots leads to no route at all.
@@ -193,7 +193,7 @@ def test_an_alias_has_a_name_of_its_own(two: Engine, alias: str) -> None:
 def test_an_alias_points_at_a_model_and_at_no_alias(two: Engine) -> None:
     activate(two, "one", "first")
     with pytest.raises(EngineError, match="is an alias itself"):
-        two.admin().prove("one")
+        two.admin().prepare("other", "one")
 
 
 def test_a_removed_alias_is_a_404(two: Engine) -> None:

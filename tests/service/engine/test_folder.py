@@ -57,7 +57,7 @@ def test_a_model_added_while_the_engine_runs_answers_without_a_restart(running: 
 def test_an_added_model_can_be_activated_at_once(running: Engine) -> None:
     add_model(running, "late", seed=2)
     admin = running.admin()
-    admin.activate("new", "late", "tests", admin.prove("late")["sha256"])
+    admin.activate("new", "late", "tests", admin.prepare("new", "late")["sha256"])
     assert running.client().chat(chat(model="new")).identity.model == "late"
 
 
@@ -88,7 +88,7 @@ def test_a_live_request_of_a_removed_model_can_be_cancelled(running: Engine) -> 
 def test_an_alias_of_a_removed_model_says_so_and_answers_with_no_other(running: Engine) -> None:
     add_model(running, "other", seed=2)
     admin = running.admin()
-    admin.activate("desk", "tiny", "tests", admin.prove("tiny")["sha256"])
+    admin.activate("desk", "tiny", "tests", admin.prepare("desk", "tiny")["sha256"])
     (running.models / "tiny.toml").unlink()
     with pytest.raises(EngineError, match="no longer here") as caught:
         running.client().chat(chat(model="desk"))
@@ -146,7 +146,7 @@ def test_a_changed_manifest_that_can_not_be_used_leaves_the_model_as_it_was(
 
         wait_until(told, 60, "complaint")
         assert running.client().chat(chat()).identity.model_digest == digest
-        assert code_of(lambda: running.admin().prove("tiny")) == "model_failed"
+        assert code_of(lambda: running.admin().prepare("desk", "tiny")) == "model_failed"
     change(running, "tiny", digest, title="Test model tiny")
     assert running.status("tiny").error is None
     assert [one.pid for one in running.runners()] == [runner.pid]
@@ -160,7 +160,7 @@ def test_weights_that_come_after_the_changed_manifest_are_taken_at_the_next_acti
     change(running, "tiny", new, file="new.gguf")
     wait_until(lambda: running.status("tiny").error, 60, "complaint")
     os.replace(aside, running.models / "new.gguf")
-    assert running.admin().prove("tiny")["sha256"] == new
+    assert running.admin().prepare("desk", "tiny")["sha256"] == new
 
 
 def test_a_manifest_that_is_only_touched_starts_nothing(running: Engine) -> None:
@@ -183,7 +183,7 @@ def test_a_model_that_takes_the_name_of_an_alias_is_left_out_until_the_alias_goe
     running: Engine,
 ) -> None:
     admin = running.admin()
-    admin.activate("desk", "tiny", "tests", admin.prove("tiny")["sha256"])
+    admin.activate("desk", "tiny", "tests", admin.prepare("desk", "tiny")["sha256"])
     add_model(running, "desk", seed=2)
     client = running.client()
     assert [one.id for one in client.models()] == ["tiny"]
