@@ -76,12 +76,11 @@ class Switch:
             SmokeError: it runs, but gives no answer.
         """
         if model is None:
-            back = self._aliases.previous(alias)
-            target = await self._proved(back.model)
-            _check_way_back(alias, back, target)
+            target = back = self._aliases.previous(alias)
+            _check_way_back(alias, back, await self._target(back.model))
         else:
             self._check_name(alias)
-            target = await self._proved(model)
+            target = await self._proved(model, by="")
         return Move(alias, target.model, target.sha256, self._present(alias))
 
     async def activate(self, alias: str, model: str, by: str, sha256: str | None = None) -> Move:
@@ -98,14 +97,14 @@ class Switch:
             AliasNotKeptError: the move could not be written.
             EngineError: as in `prepare`. The alias is where it was, whatever is raised.
         """
+        target = await self._target(model, by)
+        if sha256 is not None and target.sha256 != sha256:
+            raise AliasRefusedError(
+                f"Model {model!r} has other weights by now (SHA-256 {target.sha256[:16]}…,"
+                f" not {sha256[:16]}…); activate it again if that is what you want."
+            )
         async with self._moving:
             self._check_name(alias)
-            target = await self._target(model, by)
-            if sha256 is not None and target.sha256 != sha256:
-                raise AliasRefusedError(
-                    f"Model {model!r} has other weights by now (SHA-256 {target.sha256[:16]}…,"
-                    f" not {sha256[:16]}…); activate it again if that is what you want."
-                )
             before = self._present(alias)
             await _written(partial(self._aliases.point, alias, target))
         return Move(alias, model, target.sha256, before)
@@ -123,11 +122,12 @@ class Switch:
                 the model has other weights than it had.
             EngineError: as in `activate`.
         """
+        back = self._aliases.previous(alias)
+        _check_way_back(alias, back, await self._target(back.model))
         async with self._moving:
-            back, before = self._aliases.previous(alias), self._present(alias)
-            if expected is not None and back.model != expected:
+            before = self._present(alias)
+            if self._aliases.previous(alias) != back or expected not in {None, back.model}:
                 raise AliasRefusedError(f"Alias {alias!r} was moved meanwhile; look and try again.")
-            _check_way_back(alias, back, await self._target(back.model, back.by))
             await _written(partial(self._aliases.back, alias))
         return Move(alias, back.model, back.sha256, before)
 
@@ -164,14 +164,14 @@ class Switch:
             raise ModelNotReadyError(model, _RETRY_SECONDS)
         return keeper.manifest, keeper.ready()
 
-    async def _proved(self, model: str, by: str = "") -> Target:
+    async def _proved(self, model: str, by: str) -> Target:
         """The model as a target, after it has answered a small request."""
         manifest, runner = await self._loaded(model)
         await _smoke(manifest, runner)
         self._proven[model] = runner
         return Target.now(model, manifest.sha256, by)
 
-    async def _target(self, model: str, by: str) -> Target:
+    async def _target(self, model: str, by: str = "") -> Target:
         """The model as a target; it has answered since it was loaded."""
         manifest, runner = await self._loaded(model)
         if self._proven.get(model) is not runner:
