@@ -24,8 +24,8 @@ class Settings(BaseSettings):
     """Everything that an operator may set. Environment `CLOISTER_*` wins over `appliance.toml`.
 
     The tree under `state` mirrors a host's: `etc/cloister`, `srv/cloister/models`,
-    `var/lib/cloister/{web,audit}`, `var/lib/cloister-head`, `run/cloister`. On an installed host
-    `state` is `/`.
+    `var/lib/cloister/{web,engine,audit}`, `var/lib/cloister-head`, `run/cloister`. On an installed
+    host `state` is `/`.
     """
 
     model_config = SettingsConfigDict(env_prefix="CLOISTER_", frozen=True, extra="forbid")
@@ -109,6 +109,11 @@ class Settings(BaseSettings):
     def web(self) -> Path:
         """The app database and what else only the web process writes."""
         return self.root / "var/lib/cloister/web"
+
+    @property
+    def engine(self) -> Path:
+        """What the engine keeps: the aliases of models."""
+        return self.root / "var/lib/cloister/engine"
 
     @property
     def audit(self) -> Path:

@@ -71,13 +71,20 @@ def print_list(
     listed = list(rows)
     if as_json:
         print_json(listed)
-        return
+    else:
+        console().print(table_of(listed, columns))
+
+
+def table_of(
+    rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Callable[[Any], str]]
+) -> Table:
+    """A list as a table; arguments as in `print_list`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name.replace("_", " "), overflow="fold")
-    for row in listed:
+    for row in rows:
         table.add_row(*(write(row[name]) for name, write in columns.items()))
-    console().print(table)
+    return table
 
 
 def console() -> Console:

@@ -9,6 +9,7 @@ import click
 from appliance.catalogue.errors import ManifestError
 from appliance.catalogue.folder import read_catalogue
 from appliance.catalogue.manifest import ModelManifest
+from appliance.cli import alias, ps
 from appliance.cli.common import json_option, print_json, print_list, size, words
 from appliance.engine.client import EngineClient, ModelStatus
 from appliance.engine.errors import EngineUnavailableError
@@ -17,7 +18,13 @@ from appliance.settings import Settings
 
 @click.group("model")
 def command() -> None:
-    """Models: what is here, and how it runs."""
+    """Models: what is here, how it runs, and which names lead to it."""
+
+
+command.add_command(ps.command)
+command.add_command(alias.activate)
+command.add_command(alias.rollback)
+command.add_command(alias.group)
 
 
 @command.command("list")
@@ -34,7 +41,7 @@ def list_models(as_json: bool) -> None:
     catalogue = read_catalogue(settings.models)
     running = _running(settings)
     rows = [_row(one, running, settings) for one in catalogue.manifests.values()]
-    columns = dict.fromkeys(["name", "title", "quantisation", "context", "state"], words)
+    columns = dict.fromkeys(["name", "aliases", "title", "quantisation", "context", "state"], words)
     print_list(rows, {**columns, "bytes": size}, as_json=as_json)
     for fault in catalogue.faults.values():
         click.echo(f"Not a model: {fault}", err=True)
@@ -71,7 +78,7 @@ def _running(settings: Settings) -> dict[str, ModelStatus]:
     """What the engine says; nothing where it does not run."""
     with EngineClient(settings.engine_socket, timeout=10.0) as client:
         try:
-            return {model.id: model for model in client.models()}
+            return {one.id: one for one in client.names()}
         except EngineUnavailableError:
             return {}
 
@@ -85,6 +92,7 @@ def _row(
         **manifest.model_dump(mode="json", exclude={"template"}),
         "file": str(weights),
         "bytes": weights.stat().st_size if weights.is_file() else 0,
+        "aliases": [] if status is None else status.body["cloister"]["aliases"],
         "state": _state(status, weights.is_file()),
         "error": None if status is None else status.error,
         "memory_bytes": None if status is None else status.memory_bytes,
@@ -96,4 +104,6 @@ def _row(
 def _state(status: ModelStatus | None, present: bool) -> str:
     if not present:
         return "file missing"
-    return "not running" if status is None else status.state
+    if status is None:
+        return "not running"
+    return status.state if status.alias_of is None else "hidden by an alias"

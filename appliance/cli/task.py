@@ -93,9 +93,9 @@ def run(name: str, files: tuple[Path, ...], pairs: tuple[str, ...], as_json: boo
         # Closed also at Ctrl-C: that cancels at the engine and records the answer so far.
         closing(Pipeline(engine, log).run(work)) as events,
     ):
-        finished = _follow(events, stream=not as_json)
+        began, finished = _follow(events, stream=not as_json)
     if as_json:
-        print_json(_result(work, finished))
+        print_json(_result(work, began, finished))
         return
     receipt = finished.receipt
     failed = [check.name for check in finished.checks if not check.passed]
@@ -131,33 +131,38 @@ def _read(file: Path) -> str:
         ) from None
 
 
-def _follow(events: Iterable[Event], *, stream: bool) -> Finished:
-    """Print the pieces as they come; return the end, or raise what went wrong."""
+def _follow(events: Iterable[Event], *, stream: bool) -> tuple[Began, Finished]:
+    """Print the pieces as they come; return beginning and end, or raise what went wrong."""
     printed = False
+    began: Began | None = None
     for event in events:
         match event:
             case Delta(text=text) if stream and text:
                 click.echo(text, nl=False)
                 printed = True
-            case Finished():
+            case Finished() if began is not None:
                 if printed:
                     click.echo()
-                return event
+                return began, event
             case Failed():
                 if printed:
                     click.echo()
                 raise EngineError(
                     event.status, event.code, event.message, event.param, event.retry_after
                 )
-            case Began() | Delta():
+            case Began():
+                began = event
+            case _:
                 pass
     raise EngineError(500, "no_answer", "The answer ended before it was finished; run it again.")
 
 
-def _result(work: Work, finished: Finished) -> Mapping[str, Any]:
+def _result(work: Work, began: Began, finished: Finished) -> Mapping[str, Any]:
     return {
         "record": work.record_id,
         "model": work.model,
+        "answered_by": began.identity.model,
+        "model_digest": began.identity.model_digest,
         "answer": finished.text,
         "finish_reason": finished.finish_reason,
         "usage": finished.usage,

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from appliance.engine.asgi import bind_socket, server
-from appliance.engine.errors import SocketInUseError
+from appliance.engine.errors import AliasFileError, SocketInUseError
 from appliance.engine.options import add_option_arguments, options_from
 from appliance.engine.supervisor import Supervisor
 
@@ -23,10 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="engine %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     given.run_dir.mkdir(parents=True, exist_ok=True)
-    supervisor = Supervisor(given.models, given.run_dir, options_from(given))
+    state_dir = given.state_dir or given.run_dir
     try:
+        supervisor = Supervisor(given.models, given.run_dir, state_dir, options_from(given))
         listener = bind_socket(given.socket)
-    except (SocketInUseError, OSError) as error:
+    except (AliasFileError, SocketInUseError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 1
     # uvicorn raises the signals that it took once more when it is done; we end in our own way.
@@ -44,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--socket", type=Path, required=True, help="AF_UNIX socket to open")
     parser.add_argument("--models", type=Path, required=True, help="folder of model manifests")
     parser.add_argument("--run-dir", type=Path, required=True, help="folder for runners' sockets")
+    parser.add_argument(
+        "--state-dir", type=Path, help="folder for the aliases, which outlast a restart (run-dir)"
+    )
     add_option_arguments(parser)
     return parser
 

@@ -20,6 +20,7 @@ from starlette.types import Receive
 
 from appliance.engine.errors import BadRequestError, EngineError, SocketInUseError
 from appliance.engine.options import LIMITS
+from appliance.engine.peer import PeerProtocol
 
 _BACKLOG = 512
 _PROBE_SECONDS = 1.0
@@ -147,7 +148,7 @@ def server(app: Starlette, grace_seconds: int) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=PeerProtocol,
             ws="none",
             loop="asyncio",
             lifespan="on",

@@ -33,10 +33,11 @@ _CONNECT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One model as `GET /v1/models` shows it.
+    """One model, or one alias of a model, as `GET /v1/models` shows it.
 
     `state` is `starting`, `ready`, `backoff`, `failed` or `stopped`; `context` is in tokens,
-    `memory_bytes` is the runner's resident set, `error` says why a model is not ready.
+    `memory_bytes` is the runner's resident set, `error` says why a model is not ready, `alias_of`
+    names the model that an alias points at.
     """
 
     id: str
@@ -48,6 +49,7 @@ class ModelStatus:
     queued: int
     memory_bytes: int
     error: str | None
+    alias_of: str | None
     body: Mapping[str, Any]
 
 
@@ -193,6 +195,10 @@ class EngineClient:
 
     def models(self) -> list[ModelStatus]:
         """All models that have a manifest, with their state."""
+        return [one for one in self.names() if one.alias_of is None]
+
+    def names(self) -> list[ModelStatus]:
+        """All names that a request may ask for: the models, then their aliases."""
         return [_model_status(entry) for entry in self._call("GET", "/v1/models").json()["data"]]
 
     def chat(self, body: Mapping[str, Any], request_id: str | None = None) -> Answer:
@@ -353,5 +359,6 @@ def _model_status(entry: Mapping[str, Any]) -> ModelStatus:
         queued=own["queued"],
         memory_bytes=own["memory_bytes"],
         error=own["error"],
+        alias_of=own["alias_of"],
         body=entry,
     )

@@ -92,6 +92,60 @@ class UnknownModelError(EngineError):
         )
 
 
+class UnknownAliasError(EngineError):
+    """The alias that is to be changed does not exist."""
+
+    def __init__(self, alias: str) -> None:
+        """Fill in the error."""
+        super().__init__(
+            404,
+            "alias_not_found",
+            f"There is no alias {alias[:80]!r} here; see: cloister model alias list.",
+        )
+
+
+class AliasRefusedError(EngineError):
+    """An alias can not be changed in the way that was asked for."""
+
+    def __init__(self, message: str) -> None:
+        """Fill in the error."""
+        super().__init__(409, "alias_refused", message)
+
+
+class AliasNotKeptError(EngineError):
+    """The file of the aliases could not be written, so no alias was moved."""
+
+    def __init__(self, reason: str) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "alias_not_kept",
+            f"The aliases could not be written ({reason}), so none was moved; run: cloister doctor",
+        )
+
+
+class NotOperatorError(EngineError):
+    """The caller is neither the engine's own user nor root."""
+
+    def __init__(self) -> None:
+        """Fill in the error."""
+        super().__init__(
+            403,
+            "not_operator",
+            "Only the user that runs the engine may do this; run the command as that user.",
+        )
+
+
+class SmokeError(EngineError):
+    """A model was loaded, but did not answer its first small request as it should."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503, "smoke_failed", f"Model {name!r} runs, but its first answer failed: {reason}"
+        )
+
+
 class UnknownRequestError(EngineError):
     """No live request has the id that is to be cancelled."""
 
@@ -217,3 +271,7 @@ class ModelLoadError(Exception):
 
 class SocketInUseError(Exception):
     """Another process answers on the socket that this one should open."""
+
+
+class AliasFileError(Exception):
+    """The file of the aliases is there, but can not be read or understood."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 
@@ -27,8 +29,11 @@ from appliance.engine.asgi import (
 from appliance.engine.errors import EngineError, UnknownRequestError
 from appliance.engine.identity import REQUEST_ID
 from appliance.engine.intake import Job, Served, admit
+from appliance.engine.pace import Pace
 from appliance.engine.protocol import ChatRequest, CompletionRequest, parse_request
 from appliance.engine.scheduler import Event, Scheduler
+
+_LOOK_SECONDS = 1.0
 
 
 def deliver(events: list[Event]) -> None:
@@ -53,6 +58,7 @@ class Front:
         self._served = served
         self._scheduler = scheduler
         self._live: dict[str, Answering] = {}
+        self._pace = Pace()
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -66,13 +72,28 @@ class Front:
                 Route("/status", self._status),
             ],
             exception_handlers=HANDLERS,
+            lifespan=self._lifespan,
         )
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        looking = asyncio.create_task(self._look())
+        yield
+        looking.cancel()
+
+    async def _look(self) -> None:
+        while True:
+            self._pace.look(time.monotonic(), self._scheduler.tally.answer_tokens)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _status(self, _request: Request) -> Response:
         tally = asdict(self._scheduler.tally)
-        return json_response(
-            {**tally, "in_use": self._scheduler.in_use, "queued": self._scheduler.queued}
-        )
+        now = {
+            "in_use": self._scheduler.in_use,
+            "queued": self._scheduler.queued,
+            "tokens_per_second": self._pace.per_second(time.monotonic(), tally["answer_tokens"]),
+        }
+        return json_response(tally | now)
 
     async def _cancel(self, request: Request) -> Response:
         answering = self._live.get(request.path_params["id"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MODEL = "X-Model"
 MODEL_DIGEST = "X-Model-Digest"
 TEMPLATE_DIGEST = "X-Template-Digest"
 ENGINE_BUILD = "X-Engine-Build"
@@ -18,11 +19,12 @@ class AnswerIdentity:
     """Everything needed to name what produced an answer.
 
     Args:
-        model: name of the model as asked for.
+        model: name of the model that answers, never an alias.
         model_digest: SHA-256 of the weights file, lower-case hex.
         template_digest: SHA-256 of the chat template, or `none` for a plain completion.
         build: versions of llama.cpp, its binding and llguidance.
         seed: seed of the request's first choice; choice i uses seed + i.
+        asked: the name that the request asked for: the model's own, or an alias of it.
     """
 
     model: str
@@ -30,10 +32,12 @@ class AnswerIdentity:
     template_digest: str
     build: str
     seed: int
+    asked: str
 
     def headers(self) -> dict[str, str]:
         """The identity as HTTP answer headers."""
         return {
+            MODEL: self.model,
             MODEL_DIGEST: self.model_digest,
             TEMPLATE_DIGEST: self.template_digest,
             ENGINE_BUILD: self.build,
@@ -41,12 +45,16 @@ class AnswerIdentity:
         }
 
     @classmethod
-    def from_headers(cls, model: str, headers: Mapping[str, str]) -> AnswerIdentity:
-        """Read the identity of an answer for `model` from its headers (case-insensitive map)."""
+    def from_headers(cls, asked: str, headers: Mapping[str, str]) -> AnswerIdentity:
+        """Read the identity of the answer to a request for `asked` from its headers.
+
+        `headers` is a map that does not tell upper from lower case.
+        """
         return cls(
-            model=model,
+            model=headers[MODEL],
             model_digest=headers[MODEL_DIGEST],
             template_digest=headers[TEMPLATE_DIGEST],
             build=headers[ENGINE_BUILD],
             seed=int(headers[SEED]),
+            asked=asked,
         )

@@ -79,9 +79,10 @@ def admit(served: Served, request: ChatRequest | CompletionRequest) -> Job:
     maker = _Maker(served, request, answering, sampling, schema, seed)
     groups = [maker.group(prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
     digest = served.template.digest if chat and served.template else NO_TEMPLATE
-    return Job(
-        answering, groups, AnswerIdentity(served.name, served.digest, digest, served.build, seed)
+    identity = AnswerIdentity(
+        served.name, served.digest, digest, served.build, seed, asked=request.model
     )
+    return Job(answering, groups, identity)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from enum import StrEnum
@@ -23,6 +24,7 @@ _RETRY_STARTING = 2  # seconds that a client is told to wait
 _RETRY_FAILED = 60
 
 _log = logging.getLogger(__name__)
+_numbers = itertools.count(1)
 
 
 class State(StrEnum):
@@ -62,14 +64,16 @@ class Keeper:
         self.runner: Runner | None = None
         self.restarts = 0
         self.created = int(time.time())
+        # Numbered, not named: two of one model may run side by side while one takes over.
+        self.socket = run_dir / f"runner-{next(_numbers)}.sock"
         self._path = path
-        self._socket = run_dir / f"runner-{path.stem}.sock"
         self._options = options
         self._deaths = 0
         self._load_crashes = 0
         self._retry_at = 0.0
         self._seen: tuple[object, ...] = ()
         self._changed = asyncio.Event()
+        self._turned = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -84,8 +88,8 @@ class Keeper:
         if self.runner is not None:
             await self.runner.stop()
             self.runner = None
-        self.state = State.STOPPED
-        self._socket.unlink(missing_ok=True)
+        self._turn(State.STOPPED)
+        self.socket.unlink(missing_ok=True)
 
     def ready(self) -> Runner:
         """The runner, if it can take requests now.
@@ -99,9 +103,28 @@ class Keeper:
         self.look_again()
         raise self._why_not()
 
+    async def settled(self) -> Runner:
+        """The runner, once the model is loaded.
+
+        Raises:
+            ModelFailedError: it can not be loaded as the files are.
+            ModelNotReadyError: it was stopped meanwhile.
+        """
+        while self.state in {State.STARTING, State.BACKOFF}:
+            await self._turned.wait()
+        if self.runner is None or self.state is not State.READY:
+            raise self._why_not()
+        return self.runner
+
     def look_again(self) -> None:
         """Try a failed model again if its files have changed since."""
         if self.state is State.FAILED and self._signature() != self._seen:
+            self.try_again()
+
+    def try_again(self) -> None:
+        """Try a failed model again."""
+        if self.state is State.FAILED:
+            self._turn(State.STARTING)
             self._changed.set()
 
     def retry_after(self) -> int:
@@ -113,9 +136,14 @@ class Keeper:
             return ModelFailedError(self.name, self.error or "unknown", _RETRY_FAILED)
         return ModelNotReadyError(self.name, self.retry_after())
 
+    def _turn(self, state: State, error: str | None = None) -> None:
+        self.state, self.error = state, error
+        self._turned.set()
+        self._turned = asyncio.Event()
+
     async def _keep(self) -> None:
         while True:
-            self.state = State.STARTING
+            self._turn(State.STARTING, self.error)
             self._seen = await asyncio.to_thread(self._signature)
             try:
                 self.runner = await self._load()
@@ -131,10 +159,10 @@ class Keeper:
     async def _load(self) -> Runner:
         self.manifest = await asyncio.to_thread(read_manifest, self._path)
         await asyncio.to_thread(check_digest, self.manifest, self._path.parent)
-        return await launch(self._path, self._socket, self._options)
+        return await launch(self._path, self.socket, self._options)
 
     async def _watch(self, runner: Runner) -> None:
-        self.state, self.error = State.READY, None
+        self._turn(State.READY)
         self._load_crashes = 0
         began = time.monotonic()
         _log.info("model %s is ready", self.name)
@@ -156,14 +184,14 @@ class Keeper:
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._deaths)
         self._deaths += 1
         self.restarts += 1
-        self.state, self.error = State.BACKOFF, f"{reason}; next start in {delay:g} s"
+        self._turn(State.BACKOFF, f"{reason}; next start in {delay:g} s")
         self._retry_at = time.monotonic() + delay
         _log.warning("model %s: %s", self.name, self.error)
         await asyncio.sleep(delay)
 
     async def _fail(self, reason: str) -> None:
         """Wait until somebody asks for the model after its files have changed."""
-        self.state, self.error = State.FAILED, reason
+        self._turn(State.FAILED, reason)
         _log.error("model %s: %s", self.name, reason)
         self._changed.clear()
         await self._changed.wait()

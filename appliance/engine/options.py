@@ -27,6 +27,11 @@ class EngineOptions:
         """Threads to decode with: as set, or all cores that this process may use."""
         return self.threads or len(os.sched_getaffinity(0))
 
+    @property
+    def processor(self) -> str:
+        """What a runner computes on, for people."""
+        return f"CPU, {self.thread_count} thread{'s' * (self.thread_count != 1)}"
+
     def kv_tokens(self, request_context: int) -> int:
         """Tokens of the KV cache for a model whose requests have `request_context` at most."""
         return self.context or 4 * request_context

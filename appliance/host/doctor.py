@@ -160,8 +160,9 @@ def _log(settings: Settings) -> str:
 
 def _engine(settings: Settings) -> str:
     with EngineClient(settings.engine_socket, _ASK_SECONDS) as client:
-        models = client.models()
-    idle = [model for model in models if model.state != "ready"]
+        names = client.names()
+    models = [one for one in names if one.alias_of is None]
+    idle = [one for one in names if one.state != "ready" or one.error]
     if idle or not models:
         found = ", ".join(f"{one.id} is {one.state}: {one.error or ''}" for one in idle)
         raise HostError(found or "The engine has no model.", "Wait a minute, or see var/log.")

@@ -71,7 +71,14 @@ def check_clock(head_log: Path, now: datetime) -> None:
 
 def private_folders(settings: Settings) -> list[Path]:
     """The folders that nobody but the owner may look into."""
-    folders = [settings.web, settings.audit, settings.head_log.parent, settings.logs, settings.run]
+    folders = [
+        settings.web,
+        settings.engine,
+        settings.audit,
+        settings.head_log.parent,
+        settings.logs,
+        settings.run,
+    ]
     return folders if settings.root == Path("/") else [settings.root, *folders]
 
 

@@ -61,6 +61,7 @@ def _engine(settings: Settings) -> tuple[str, ...]:
         f"--socket={settings.engine_socket}",
         f"--models={settings.models}",
         f"--run-dir={settings.run}",
+        f"--state-dir={settings.engine}",
         *options.arguments(),
     )
 

@@ -58,6 +58,7 @@ def end_meta(
     return {
         **_common(work),
         "begin": work.record_id,
+        "answered_by": identity and identity.model,
         "model_digest": identity and identity.model_digest,
         "template_digest": identity and identity.template_digest,
         "build": identity and identity.build,

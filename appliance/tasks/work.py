@@ -86,7 +86,7 @@ class Work:
 
     @property
     def model(self) -> str:
-        """The model as asked for."""
+        """The model as asked for: its own name, or an alias."""
         return str(self.body.get("model", ""))
 
 

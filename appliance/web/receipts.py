@@ -64,7 +64,8 @@ class TaskReceipt:
         appliance: Name of this appliance.
         task: Name of the task.
         task_version: Its version.
-        model: Name of the model.
+        model: Name that the task asked for: a model's, or an alias.
+        answered_by: Name of the model that answered.
         model_digest: SHA-256 of the weights, hexadecimal.
         template_digest: SHA-256 of the chat template, hexadecimal.
         engine_build: Versions of what ran the model.
@@ -79,6 +80,7 @@ class TaskReceipt:
     task: str
     task_version: int
     model: str
+    answered_by: str
     model_digest: str
     template_digest: str
     engine_build: str
@@ -89,7 +91,8 @@ class TaskReceipt:
 
     @classmethod
     def from_body(cls, body: dict[str, Any]) -> Self:
-        """Read a stored receipt."""
+        """Read a stored receipt; one from before there were aliases asked for the model itself."""
+        body = {"answered_by": body["model"], **body}
         return cls(**{**body, "answer": LogPlace(**body["answer"])})
 
     def body(self) -> dict[str, Any]:

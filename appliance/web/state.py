@@ -52,13 +52,19 @@ def log_status() -> LogStatus | None:
 
 
 def model_list() -> list[ModelStatus] | None:
-    """All models, asked once a request; None where the engine does not answer."""
-    if "model_list" not in g:
+    """All models, without their aliases; None where the engine does not answer."""
+    names = name_list()
+    return None if names is None else [one for one in names if one.alias_of is None]
+
+
+def name_list() -> list[ModelStatus] | None:
+    """All models and aliases, asked once a request; None where the engine does not answer."""
+    if "name_list" not in g:
         try:
-            g.model_list = api_state().quick.models()
+            g.name_list = api_state().quick.names()
         except EngineError:
-            g.model_list = None
-    found: list[ModelStatus] | None = g.model_list
+            g.name_list = None
+    found: list[ModelStatus] | None = g.name_list
     return found
 
 
@@ -83,15 +89,15 @@ def of_service(wanted: str | None = None) -> Standing:
     """How the service stands for staff: may they expect an answer?
 
     Args:
-        wanted: The model that is needed; None looks at all models.
+        wanted: The model or alias that is needed; None looks at all models.
     """
     if of_log(log_status()).kind != "ok":
         return Standing("bad", "Not recording", "Tasks do not run while the log takes no records.")
-    models = model_list()
-    if models is None:
+    names, models = name_list(), model_list()
+    if names is None or models is None:
         return Standing("bad", "Engine is down", "The engine does not answer; tasks do not run.")
     if wanted is not None:
-        return of_model(next((model for model in models if model.id == wanted), None))
+        return of_model(next((one for one in names if one.id == wanted), None))
     if not models:
         return Standing("warn", "No model", "No model is installed yet; tasks need one.")
     ready = sum(model.state == "ready" for model in models)
@@ -101,8 +107,8 @@ def of_service(wanted: str | None = None) -> Standing:
 
 
 def notices(wanted: set[str]) -> list[str]:
-    """What the manifests of these models tell the people who use them."""
-    found = (_notice(model.body) for model in model_list() or () if model.id in wanted)
+    """What the manifests of these models, or of those behind these aliases, tell people."""
+    found = (_notice(one.body) for one in name_list() or () if one.id in wanted)
     return list(dict.fromkeys(text for text in found if text))
 
 

@@ -151,7 +151,11 @@ def _answer(task: Task, work: Work, identity: AnswerIdentity, finished: Finished
             for check in finished.checks
         ],
         "usage": dict(finished.usage),
-        "model": {"name": identity.model, "sha256": identity.model_digest},
+        "model": {
+            "name": identity.asked,
+            "answered_by": identity.model,
+            "sha256": identity.model_digest,
+        },
         "receipt": {
             "event": receipt.event,
             "index": receipt.index,

@@ -41,17 +41,17 @@ def _guard() -> None:
 
 @blueprint.get("/models")
 def models() -> Response:
-    """The models that the key may use."""
-    found = services().engine.models()
+    """The models and aliases that the key may use."""
+    found = services().engine.names()
     listed = [_shape(model) for model in found if caller().may_use_model(model.id)]
     return json_response({"object": "list", "data": listed})
 
 
 @blueprint.get("/models/<name>")
 def model(name: str) -> Response:
-    """One model."""
+    """One model or alias."""
     require_model(name)
-    for found in services().engine.models():
+    for found in services().engine.names():
         if found.id == name:
             return json_response(_shape(found))
     raise UnknownModelError(name)
@@ -114,6 +114,7 @@ def _shape(model: ModelStatus) -> dict[str, object]:
     return {name: model.body[name] for name in ("id", "object", "created", "owned_by")} | {
         "cloister": {
             "state": model.state,
+            "alias_of": model.alias_of,
             "sha256": model.sha256,
             "context": model.context,
         }

@@ -76,6 +76,7 @@ def receipt_of(
         task=task.name,
         task_version=task.version,
         model=work.model,
+        answered_by=identity.model,
         model_digest=identity.model_digest,
         template_digest=identity.template_digest,
         engine_build=identity.build,

@@ -125,6 +125,7 @@ def test_headers_name_the_record_and_the_model(openai: OpenAI, stack: Stack) -> 
         create = openai.chat.completions.with_streaming_response.create
         with create(**SHORT, stream=stream) as raw:
             assert UUID7.fullmatch(raw.headers["X-Record-Id"])
+            assert raw.headers["X-Model"] == model.id
             assert raw.headers["X-Model-Digest"] == model.sha256
 
 

@@ -33,6 +33,7 @@ def test_an_answer_has_a_begin_and_an_end_record(
     assert end.content["text"] == answer["choices"][0]["message"]["content"]
     assert end.meta["outcome"] == "answered"
     assert end.meta["finish_reason"] == answer["choices"][0]["finish_reason"]
+    assert begin.meta["model"] == end.meta["model"] == end.meta["answered_by"] == "demo"
     assert end.meta["model_digest"] == model.sha256
     assert end.meta["template_digest"] == response.headers["X-Template-Digest"]
     assert end.meta["build"] == response.headers["X-Engine-Build"]

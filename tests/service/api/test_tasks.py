@@ -45,7 +45,8 @@ def test_a_task_answers_with_its_schema_checks_and_receipt(
         "schema": True,
     }
     (model,) = stack.engine.models()
-    assert answer["model"] == {"name": "demo", "sha256": model.sha256}
+    named = {"name": "demo", "answered_by": "demo", "sha256": model.sha256}
+    assert answer["model"] == named
     begin, end = find(read_records(stack.settings), record_id)
     assert (begin.meta["task"], begin.meta["task_version"]) == ("triage", 1)
     assert end.meta["checks"] == {"complete": True, "schema": True}

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from appliance.engine.admin_client import EngineAdmin
 from appliance.engine.client import EngineClient, ModelStatus
 from tests.support.tiny_gguf import Shape, write_manifest, write_tiny_gguf
 from tests.support.wait import wait_until
@@ -38,6 +39,10 @@ class Engine:
         return self.folder / "models"
 
     @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
     def socket(self) -> Path:
         return self.folder / "engine.sock"
 
@@ -52,6 +57,7 @@ class Engine:
                     f"--socket={self.socket}",
                     f"--models={self.models}",
                     f"--run-dir={self.folder / 'run'}",
+                    f"--state-dir={self.state}",
                     *self.options,
                 ],
                 stdout=log,
@@ -63,6 +69,11 @@ class Engine:
         client = EngineClient(self.socket, timeout)
         self.clients.append(client)
         return client
+
+    def admin(self) -> EngineAdmin:
+        admin = EngineAdmin(self.socket, 120)
+        self.clients.append(admin)
+        return admin
 
     def log(self) -> str:
         return (self.folder / "log").read_text()

@@ -20,7 +20,8 @@ RECEIPT = TaskReceipt(
     appliance="ward-7",
     task="triage",
     task_version=1,
-    model="demo",
+    model="triage-model",
+    answered_by="demo",
     model_digest="ab" * 32,
     template_digest="cd" * 32,
     engine_build="build",
@@ -103,6 +104,11 @@ def test_old_ones_are_forgotten_at_the_next_request(receipts: Receipts, database
     assert receipts.get(RECEIPT.record_id, 1) is None
 
 
+def test_a_receipt_from_before_there_were_aliases_can_be_read() -> None:
+    old = {name: value for name, value in RECEIPT.body().items() if name != "answered_by"}
+    assert TaskReceipt.from_body(old).answered_by == old["model"]
+
+
 def test_the_table_has_no_place_for_a_text() -> None:
     assert set(ReceiptRow.__table__.columns.keys()) == {
         "record_id",
@@ -116,6 +122,7 @@ def test_the_table_has_no_place_for_a_text() -> None:
         "task",
         "task_version",
         "model",
+        "answered_by",
         "model_digest",
         "template_digest",
         "engine_build",

@@ -1,0 +1,86 @@
+"""`cloister model ps`: how the models run, now or every second."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+import click
+from rich.live import Live
+
+from appliance.cli.common import console, json_option, print_list, size, table_of, words
+from appliance.engine.client import EngineClient, ModelStatus
+from appliance.settings import Settings
+
+_REFRESH_SECONDS: Final = 1.0
+_COUNTS: Final = ("queued", "tokens_per_second", "prompt_tokens", "answer_tokens", "restarts")
+
+
+@click.command("ps")
+@click.option("--watch", is_flag=True, help="Look again every second; Ctrl-C ends it.")
+@json_option
+def command(watch: bool, as_json: bool) -> None:
+    """Show how each model runs: its aliases, memory, processor, load and speed.
+
+    Tokens per second are those of the answers of the last ten seconds, all requests together;
+    prompt and answer tokens are counted since the model was loaded.
+
+    \b
+    Examples:
+      cloister model ps
+      cloister model ps --watch
+      cloister model ps --json
+    """
+    if watch and as_json:
+        raise click.UsageError("--watch is for people; ask again and again for --json instead.")
+    with EngineClient(Settings().engine_socket, timeout=10.0) as client:
+        if watch:
+            _watch(client)
+        else:
+            print_list(_rows(client), _COLUMNS, as_json=as_json)
+
+
+def _watch(client: EngineClient) -> None:
+    table = table_of(_rows(client), _COLUMNS)
+    # Ctrl-C is how a person ends it, so it is no failure.
+    with suppress(KeyboardInterrupt), Live(table, console=console(), auto_refresh=False) as live:
+        while True:
+            live.update(table_of(_rows(client), _COLUMNS), refresh=True)
+            time.sleep(_REFRESH_SECONDS)
+
+
+def _rows(client: EngineClient) -> list[dict[str, Any]]:
+    return [_row(model) for model in client.models()]
+
+
+def _row(model: ModelStatus) -> dict[str, Any]:
+    own = model.body["cloister"]
+    return {
+        "model": model.id,
+        "aliases": own["aliases"],
+        "state": model.state,
+        "size": model.memory_bytes,
+        "weights_bytes": own["weights_bytes"],
+        "processor": own["processor"],
+        "in_use": model.in_use,
+        "sequences": model.sequences,
+        **{name: own[name] for name in _COUNTS},
+        "error": model.error,
+    }
+
+
+def _speed(tokens_per_second: float) -> str:
+    return f"{tokens_per_second:.1f}"
+
+
+_COLUMNS: Final = {
+    "model": words,
+    "aliases": words,
+    "state": words,
+    "size": size,
+    "processor": words,
+    "in_use": words,
+    **dict.fromkeys(_COUNTS, words),
+    "tokens_per_second": _speed,
+}

@@ -1,0 +1,211 @@
+"""The models of the folder and their keepers, as the folder is now.
+
+A manifest may be added, changed or removed while the engine runs. A changed one gets a runner of
+its own beside the old one, which answers until the new one is loaded, and is stopped when its last
+request has ended. If the new one can not be loaded, the old one stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from appliance.catalogue.errors import ManifestError
+from appliance.catalogue.manifest import ModelManifest, read_manifest
+from appliance.engine.errors import EngineError, ModelFailedError, UnknownModelError
+from appliance.engine.flights import Flights
+from appliance.engine.keeper import Keeper, State
+from appliance.engine.options import EngineOptions
+
+_RETRY_FAILED = 60  # seconds
+_Stamp = tuple[int, int, int]
+
+_log = logging.getLogger(__name__)
+
+
+class Fleet:
+    """All models of a folder.
+
+    Args:
+        folder: of the manifests.
+        run_dir: for the runners' sockets.
+        options: sizes of each runner.
+        flights: the requests under way, for stopping no runner that still answers.
+        is_alias: whether a name is an alias's; a model of that name is left out.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        run_dir: Path,
+        options: EngineOptions,
+        flights: Flights,
+        is_alias: Callable[[str], bool],
+    ) -> None:
+        """Know no model yet."""
+        self._folder = folder
+        self._run_dir = run_dir
+        self._options = options
+        self._flights = flights
+        self._is_alias = is_alias
+        self._keepers: dict[str, Keeper] = {}
+        self._stamps: dict[str, _Stamp] = {}
+        self._folder_stamp = 0
+        self._left_out: set[str] = set()
+        self._heirs: dict[str, tuple[Keeper, asyncio.Task[None]]] = {}
+        self._aside: dict[Keeper, asyncio.Task[None]] = {}  # they answer nothing new, and end
+
+    def keepers(self) -> list[Keeper]:
+        """Every model by name."""
+        return [self._keepers[name] for name in sorted(self._keepers)]
+
+    def find(self, name: str) -> Keeper:
+        """The keeper of a model; looks into the folder if it has changed or the name is unknown.
+
+        Raises:
+            UnknownModelError: no manifest has this name.
+        """
+        if name not in self._keepers or _folder_stamp(self._folder) != self._folder_stamp:
+            self.look()
+        try:
+            return self._keepers[name]
+        except KeyError:
+            raise UnknownModelError(name) from None
+
+    def has_manifest(self, name: str) -> bool:
+        """Whether the folder has a manifest of this name, good or bad."""
+        return (self._folder / f"{name}.toml").exists()
+
+    async def current(self, name: str) -> Keeper:
+        """The keeper of a model as its manifest is now, loaded or failed.
+
+        Raises:
+            UnknownModelError: no manifest has this name.
+            ModelFailedError: it can not be loaded as the files are.
+            ModelNotReadyError: it was removed meanwhile.
+        """
+        self.look()
+        keeper = self.find(name)
+        keeper.try_again()
+        if keeper.error and keeper.state is State.READY:
+            self._renew(name)
+        if name in self._heirs:
+            await asyncio.wait({self._heirs[name][1]})
+            keeper = self.find(name)
+        await keeper.settled()
+        if keeper.error:
+            raise ModelFailedError(name, keeper.error, _RETRY_FAILED)
+        return keeper
+
+    def look(self) -> None:
+        """Notice what has changed in the folder; costs one stat(2) a manifest."""
+        self._folder_stamp = _folder_stamp(self._folder)
+        stamps = {path.stem: stamp for path, stamp in _stamps(self._folder)}
+        stamps = {name: stamp for name, stamp in stamps.items() if self._may_serve(name)}
+        for name in self._keepers.keys() - stamps.keys():
+            _log.info("model %s was removed", name)
+            self._disinherit(name)
+            self._retire(self._keepers.pop(name))
+        for name, stamp in stamps.items():
+            if self._stamps.get(name) != stamp:
+                self._renew(name)
+        self._stamps = stamps
+
+    async def stop(self) -> None:
+        """End all runners."""
+        heirs = list(self._heirs.values())
+        keepers = [*self._keepers.values(), *self._aside, *(keeper for keeper, _ in heirs)]
+        tasks = [*self._aside.values(), *(task for _, task in heirs)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(keeper.stop() for keeper in keepers))
+
+    def _may_serve(self, name: str) -> bool:
+        if not self._is_alias(name):
+            self._left_out.discard(name)
+            return True
+        if name not in self._left_out:
+            self._left_out.add(name)
+            _log.warning("model %s is left out: an alias has its name", name)
+        return False
+
+    def _renew(self, name: str) -> None:
+        """Keep a model as its manifest is now."""
+        manifest, fault = _read(self._folder / f"{name}.toml")
+        new = Keeper(self._folder / f"{name}.toml", manifest, self._run_dir, self._options, fault)
+        self._disinherit(name)
+        old = self._keepers.get(name)
+        if old is None or old.state is not State.READY:
+            self._keepers[name] = new
+            new.start()
+            if old is not None:
+                self._retire(old)
+        elif manifest is None:
+            _stay(old, fault or "its manifest can not be read")
+        elif manifest == old.manifest:
+            old.error = None
+        else:
+            self._heirs[name] = new, asyncio.create_task(self._inherit(old, new))
+
+    async def _inherit(self, old: Keeper, new: Keeper) -> None:
+        """Let `new` take over once it is loaded; where it can not be, `old` goes on."""
+        new.start()
+        try:
+            await new.settled()
+        except EngineError as error:
+            _stay(old, new.error or error.message)
+            self._retire(new)
+        else:
+            self._keepers[new.name] = new
+            self._retire(old)
+        del self._heirs[new.name]
+
+    def _disinherit(self, name: str) -> None:
+        """Stop the runner that was about to take over; the manifest has changed once more."""
+        if name in self._heirs:
+            keeper, task = self._heirs.pop(name)
+            task.cancel()
+            self._retire(keeper)
+
+    def _retire(self, keeper: Keeper) -> None:
+        self._aside[keeper] = asyncio.create_task(self._drain(keeper))
+
+    async def _drain(self, keeper: Keeper) -> None:
+        """End a runner after its last request."""
+        await self._flights.drained(keeper.socket)
+        await keeper.stop()
+        del self._aside[keeper]
+
+
+def _stay(keeper: Keeper, why: str) -> None:
+    keeper.error = f"its changed manifest is not in effect: {why}"
+    _log.error("model %s runs as before; %s", keeper.name, keeper.error)
+
+
+def _read(path: Path) -> tuple[ModelManifest | None, str | None]:
+    try:
+        return read_manifest(path), None
+    except ManifestError as error:
+        return None, str(error)
+
+
+def _folder_stamp(folder: Path) -> int:
+    """Changes when a file of the folder is added, removed or renamed."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _stamps(folder: Path) -> list[tuple[Path, _Stamp]]:
+    """Every manifest of the folder, with what changes whenever it is written."""
+    found: list[tuple[Path, _Stamp]] = []
+    for path in folder.glob("*.toml"):
+        with suppress(OSError):
+            stat = path.stat()
+            found.append((path, (stat.st_ino, stat.st_size, stat.st_mtime_ns)))
+    return found

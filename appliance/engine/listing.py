@@ -1,0 +1,142 @@
+"""What `GET /v1/models` and the metrics say of models and aliases."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from appliance.catalogue.manifest import ModelManifest
+from appliance.engine.aliases import Aliases, Target
+from appliance.engine.keeper import Keeper, State
+from appliance.engine.options import EngineOptions
+from appliance.engine.relay import Call, RunnerGoneError, call_whole
+
+_STATUS_SECONDS = 2.0
+_COUNTED = ("in_use", "queued", "tokens_per_second", "prompt_tokens", "answer_tokens")
+
+Reading = Mapping[str, Any]
+
+
+async def readings(keepers: Sequence[Keeper]) -> dict[str, Reading]:
+    """What every model's runner says of itself now, by name."""
+    found = await asyncio.gather(*map(_reading, keepers))
+    return {keeper.name: reading for keeper, reading in zip(keepers, found, strict=True)}
+
+
+async def _reading(keeper: Keeper) -> Reading:
+    keeper.look_again()
+    reading: dict[str, Any] = {}
+    runner = keeper.runner
+    if runner is not None and keeper.state is State.READY:
+        call = partial(call_whole, Call(runner.socket, "GET", "/status"))
+        try:
+            _, raw = await asyncio.wait_for(call(), _STATUS_SECONDS)
+            reading = json.loads(raw)
+        except (RunnerGoneError, TimeoutError):
+            reading = {}
+    memory = runner.memory_bytes() if runner is not None else 0
+    return {
+        **reading,
+        "state": keeper.state,
+        "restarts": keeper.restarts,
+        "memory_bytes": memory,
+    }
+
+
+def entries(
+    keepers: Sequence[Keeper],
+    found: Mapping[str, Reading],
+    aliases: Aliases,
+    options: EngineOptions,
+    folder: Path,
+) -> list[dict[str, Any]]:
+    """Models, then aliases, each in the order of their names.
+
+    Args:
+        keepers: of the models.
+        found: their readings.
+        aliases: all of them.
+        options: sizes of the runners.
+        folder: of the models' files.
+    """
+    models = {
+        keeper.name: _model(keeper, found[keeper.name], aliases, options, folder)
+        for keeper in keepers
+    }
+    named = [_alias(name, each[-1], models, options) for name, each in aliases.all().items()]
+    return [*models.values(), *named]
+
+
+def _model(
+    keeper: Keeper, reading: Reading, aliases: Aliases, options: EngineOptions, folder: Path
+) -> dict[str, Any]:
+    manifest, runner = keeper.manifest, keeper.runner
+    own = {
+        "state": keeper.state,
+        "alias_of": None,
+        "aliases": aliases.of(keeper.name),
+        "sha256": manifest.sha256 if manifest else "",
+        "context": runner.context if runner else manifest.context if manifest else 0,
+        "sequences": options.sequences,
+        **{name: reading.get(name, 0) for name in _COUNTED},
+        "restarts": keeper.restarts,
+        "processor": options.processor,
+        "weights_bytes": _weights_bytes(manifest, folder),
+        "memory_bytes": reading["memory_bytes"],
+        "error": keeper.error,
+        "title": manifest.title if manifest else keeper.name,
+        "notice": manifest.notice if manifest else "",
+        "capabilities": list(manifest.capabilities) if manifest else [],
+        "build": runner.build if runner else None,
+    }
+    return _entry(keeper.name, keeper.created, own)
+
+
+def _alias(
+    name: str, target: Target, models: Mapping[str, dict[str, Any]], options: EngineOptions
+) -> dict[str, Any]:
+    """An alias as its model, under its own name; `failed` where the model has gone."""
+    created = int(target.since.timestamp())
+    model = models.get(target.model)
+    if model is not None:
+        return _entry(name, created, model["cloister"] | {"alias_of": target.model, "aliases": []})
+    own: dict[str, Any] = {
+        "state": State.FAILED,
+        "alias_of": target.model,
+        "aliases": [],
+        "sha256": target.sha256,
+        "context": 0,
+        "sequences": options.sequences,
+        **dict.fromkeys(_COUNTED, 0),
+        "restarts": 0,
+        "processor": options.processor,
+        "weights_bytes": 0,
+        "memory_bytes": 0,
+        "error": f"it points at model {target.model!r}, which is no longer here",
+        "title": name,
+        "notice": "",
+        "capabilities": [],
+        "build": None,
+    }
+    return _entry(name, created, own)
+
+
+def _entry(name: str, created: int, own: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": created,
+        "owned_by": "cloister",
+        "cloister": own,
+    }
+
+
+def _weights_bytes(manifest: ModelManifest | None, folder: Path) -> int:
+    try:
+        return 0 if manifest is None else manifest.weights(folder).stat().st_size
+    except OSError:
+        return 0
