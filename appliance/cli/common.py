@@ -74,7 +74,8 @@ def print_list(
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name.replace("_", " "), overflow="fold")
+        heading = name if name.isupper() else name.replace("_", " ")
+        table.add_column(heading, overflow="fold")
     for row in listed:
         table.add_row(*(write(row[name]) for name, write in columns.items()))
     console().print(table)

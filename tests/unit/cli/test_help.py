@@ -14,7 +14,7 @@ from appliance.cli.main import cli
 FIXED = {
     "run": set(),
     "doctor": set(),
-    "model": {"list", "show"},
+    "model": {"list", "show", "known", "describe"},
     "task": {"list", "show", "run"},
     "user": {"add", "list", "disable", "reset"},
     "key": {"add", "list", "revoke"},
