@@ -162,6 +162,8 @@ def _write(described: Description, file: Path, name: str, models: Path) -> Path:
         )
     check_servable(described)
     inside = _inside(file, models)
+    if not str(inside).isprintable():
+        raise click.BadParameter("give the file a plain name first.", param_hint="FILE")
     path = models / f"{name}.toml"
     if path.exists():
         raise exists_error(path)

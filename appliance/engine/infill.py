@@ -63,7 +63,7 @@ def find_infill(manifest: ModelManifest, loaded: Loaded, vocabulary: Vocabulary)
     if manifest.infill is not None:
         return _named(manifest.infill, vocabulary)
     declared = any(loaded.metadata(key) is not None for key in _DECLARED)
-    tokens = vocabulary.declared_infill()
+    tokens = vocabulary.declared_infill
     if min(tokens) < 0 or not (declared or "infill" in manifest.capabilities):
         return None
     return Infill(*tokens)

@@ -20,6 +20,8 @@ class Vocabulary:
     A *marker* is a token with a meaning for the model beyond its text: control tokens, whatever
     ends generation, what marks a gap, and user-defined tokens written like `<this>`. Markers are
     only ever made from a chat template's own text, never from a message or a prompt.
+    `declared_infill` holds the tokens before, behind and in a gap that llama.cpp knows of; -1 for
+    none.
 
     Args:
         loaded: the model.
@@ -34,6 +36,11 @@ class Vocabulary:
         self._vocab = loaded.vocab
         self._named = frozenset(named)
         self._pieces: dict[int, bytes] = {}
+        self.declared_infill: tuple[int, int, int] = (
+            lib.llama_vocab_fim_pre(self._vocab),
+            lib.llama_vocab_fim_suf(self._vocab),
+            lib.llama_vocab_fim_mid(self._vocab),
+        )
         self.size = loaded.vocabulary_size
         self.bos = lib.llama_vocab_bos(self._vocab)
         self.eos = lib.llama_vocab_eos(self._vocab)
@@ -62,14 +69,6 @@ class Vocabulary:
     def spelling(self, token: int) -> str:
         """How a marker is written in a template; empty for token ids below zero."""
         return self.markers.get(token, "")
-
-    def declared_infill(self) -> tuple[int, int, int]:
-        """The tokens before, behind and in a gap that llama.cpp knows of; -1 for none."""
-        return (
-            lib.llama_vocab_fim_pre(self._vocab),
-            lib.llama_vocab_fim_suf(self._vocab),
-            lib.llama_vocab_fim_mid(self._vocab),
-        )
 
     def piece(self, token: int) -> bytes:
         """What a token adds to an answer; nothing for markers."""
@@ -154,7 +153,7 @@ class Vocabulary:
         attributes = lib.llama_vocab_get_attr(self._vocab, token)
         if attributes & (lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN):
             return True
-        if lib.llama_vocab_is_eog(self._vocab, token) or token in self.declared_infill():
+        if lib.llama_vocab_is_eog(self._vocab, token) or token in self.declared_infill:
             return True
         spelling = self._spelling(token)
         if spelling in self._named:

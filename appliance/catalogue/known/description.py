@@ -20,6 +20,7 @@ _NO_LICENCE = "LicenseRef-not-stated"
 _TEMPLATE = "tokenizer.chat_template"
 _INFILL = ("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id")
 _SPLIT = "split.count"
+_NOT_RUN = frozenset({"bert", "t5"})  # architectures with an encoder; the engine only decodes
 # enum llama_ftype of llama.cpp, as people write it.
 _FILE_TYPES = {
     0: "F32",
@@ -170,11 +171,16 @@ def make_manifest(
 
 
 def check_servable(description: Description) -> None:
-    """Return only if one manifest can name all of the model.
+    """Return only if the engine can run the model, and one manifest can name all of it.
 
     Raises:
-        GgufError: it is a part of a model, or no model.
+        GgufError: it is a part of a model, no model, or one with an encoder.
     """
+    if description.family in _NOT_RUN:
+        raise GgufError(
+            f"{description.file_name}: has the architecture {description.family!r}; Cloister knows"
+            " encoders, but does not run them yet."
+        )
     parts = description.head.number(_SPLIT) or 1
     if parts > 1:
         raise GgufError(

@@ -14,8 +14,8 @@ from appliance.catalogue.known.profile import KnownModel, Shape
 
 _PADDING = 128  # vocabulary entries that a converter may add to round it up
 _PUBLISHERS = (
-    "meta|mistralai|microsoft|google( bert)?|huawei noah|openai|huggingfacetb|huggingface|qwen"
-    "|codellama|thebloke|bartowski|unsloth|ggml org|lmstudio community"
+    "meta llama|meta|mistralai|microsoft|google( bert)?|huawei noah|openai|huggingfacetb"
+    "|huggingface|qwen|codellama|thebloke|bartowski|unsloth|ggml org|lmstudio community"
 )
 _FIRST = re.compile(rf"^(?:{_PUBLISHERS}) (?=\D)")
 _LAST = re.compile(r" (?:hf|gguf|i?q\d.*|f16|fp16|f32|bf16|mxfp4.*)$")

@@ -9,13 +9,23 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from appliance.catalogue.manifest import Capability, InfillSection, Name
 
 Quantisation = Literal["Q4_K_M", "Q5_K_M", "Q8_0", "F16", "MXFP4"]
 COMMON: tuple[Quantisation, ...] = ("Q4_K_M", "Q5_K_M", "Q8_0", "F16")
 
+
+def _regular(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_regular)]
 Sentence = Annotated[str, Field(min_length=10, max_length=240, pattern=r"^[A-Z].*\.$")]
 Text = Annotated[str, Field(min_length=1, max_length=120)]
 
@@ -75,7 +85,9 @@ class KnownModel(_Fact):
     good_for: Sentence
     not_for: Sentence
     notice: str = Field("", max_length=500, description="What stands beside the model, always.")
-    names: tuple[str, ...] = Field(min_length=1, strict=False, description="Regular expressions.")
+    names: tuple[Pattern, ...] = Field(
+        min_length=1, strict=False, description="Of the whole name in small letters."
+    )
     quantisations: tuple[Quantisation, ...] = Field(COMMON, min_length=1, strict=False)
     shape: Shape
     format: PromptFormat | None = None
@@ -89,6 +101,4 @@ class KnownModel(_Fact):
             raise ValueError("capability chat, and only that, needs a format")
         if ("infill" in self.capabilities) != (self.infill is not None):
             raise ValueError("capability infill, and only that, needs infill tokens")
-        for pattern in self.names:
-            re.compile(pattern)
         return self
