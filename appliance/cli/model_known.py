@@ -109,7 +109,10 @@ def describe_file(file: Path, name: str | None, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    _print_facts({**facts, "size": gigabytes(facts["size"]), "parameters": _of(described)})
+    facts["size"] = gigabytes(facts["size"])
+    facts["parameters"] = count(facts["parameters"])
+    facts["cache_per_token"] = _kilobytes(facts.pop("cache_bytes_per_token"))
+    _print_facts(facts)
     if name is None:
         click.echo()
         click.echo(_next_step(file, models))
@@ -127,7 +130,7 @@ def _facts(described: Description, file: Path) -> dict[str, Any]:
         "quantisation": described.quantisation,
         "size": file.stat().st_size,
         "context": described.longest_context,
-        "cache_per_token": _kilobytes(cache_bytes(model.shape)) if model else None,
+        "cache_bytes_per_token": cache_bytes(model.shape) if model else 0,
         "licence": described.licence,
         "licence_text": model.licence_text if model else None,
         "capabilities": list(described.capabilities),
@@ -136,10 +139,6 @@ def _facts(described: Description, file: Path) -> dict[str, Any]:
         "not_for": model.not_for if model else None,
         "notice": model.notice if model else None,
     }
-
-
-def _of(described: Description) -> str:
-    return count(described.head.parameters)
 
 
 def _template_words(described: Description) -> str:
@@ -188,14 +187,15 @@ def _digest(file: Path) -> str:
 
 
 def _comment(described: Description, manifest: ModelManifest) -> str:
-    source = described.known.name if described.known else "nothing: only from the file itself"
-    lines = [f"Written by `cloister model describe`, from what is known of {source}."]
+    model = described.known
+    source = f"what Cloister knows of {model.name}" if model else "what the file says of itself"
+    lines = [f"Written by `cloister model describe`, from {source}."]
     if described.longest_context > manifest.context:
         lines.append(
             f"The model was trained for {described.longest_context} tokens; more context takes"
             " more memory for every request that runs."
         )
-    if described.known is None:
+    if model is None:
         lines.append("Correct the licence and the capabilities where they are wrong.")
     return "\n".join(lines)
 

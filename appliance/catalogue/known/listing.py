@@ -54,7 +54,7 @@ def count(parameters: int) -> str:
     """A number of weights for people."""
     if parameters >= 999.5e6:
         return f"{parameters / 1e9:.1f} B"
-    return f"{parameters / 1e6:.0f} M"
+    return f"{parameters / 1e6:.0f} M" if parameters >= 999.5e3 else str(parameters)
 
 
 def gigabytes(size: int) -> str:

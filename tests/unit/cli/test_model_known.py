@@ -101,6 +101,7 @@ def test_a_fine_tune_names_the_models_of_its_shape_and_keeps_its_own_template(
     assert facts["is"] == "no model that Cloister knows"
     assert "mistral-7b-instruct-v0.2" in facts["has_the_shape_of"]
     assert facts["template"] == "the file's own"
+    assert facts["parameters"] == 32
     assert facts["capabilities"] == ["chat", "complete"]
 
 
@@ -152,7 +153,7 @@ def test_an_unknown_model_gets_a_manifest_from_what_its_file_says(models: Path) 
     assert manifest.licence == "bsd-3-clause"
     assert manifest.context == 512
     assert manifest.template is None
-    assert "only from the file itself" in (models / "own.toml").read_text()
+    assert "from what the file says of itself" in (models / "own.toml").read_text()
 
 
 def test_nothing_is_written_over(models: Path) -> None:
