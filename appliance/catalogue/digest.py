@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from appliance.catalogue.errors import ModelDigestError, ModelFileMissingError
 from appliance.catalogue.manifest import ModelManifest
 
+_PIECE = 4 * 1024 * 1024  # bytes
 
-def file_digest(path: Path) -> str:
+
+def file_digest(path: Path, progress: Callable[[int], None] = lambda _bytes: None) -> str:
     """SHA-256 of a file, lower-case hex.
+
+    Args:
+        path: the file.
+        progress: told after each piece how many bytes it had.
 
     Raises:
         ModelFileMissingError: the file is not there or can not be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        with path.open("rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                progress(len(piece))
+        return digest.hexdigest()
     except OSError as error:
         raise ModelFileMissingError(
             f"The weights file {path.name!r} can not be read ({error.strerror}); bring it in again"

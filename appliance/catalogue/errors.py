@@ -15,3 +15,19 @@ class ModelFileMissingError(CatalogueError):
 
 class ModelDigestError(CatalogueError):
     """The weights are not the ones that the manifest promises."""
+
+
+class GgufError(CatalogueError):
+    """A weights file is no sound GGUF, or holds what the engine must not load."""
+
+
+class UnknownModelNameError(CatalogueError):
+    """There is no known model of this name."""
+
+
+class ManifestExistsError(CatalogueError):
+    """A manifest would be written over another one."""
+
+
+class OutsideModelsError(CatalogueError):
+    """A weights file lies outside the models folder, where no manifest can name it."""

@@ -15,7 +15,8 @@ STOPS = 16  # stop strings of a manifest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Capability = Literal["chat", "complete"]
+Capability = Literal["chat", "complete", "infill", "embed", "classify", "summarise"]
+Marker = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class TemplateSection(BaseModel):
@@ -24,6 +25,21 @@ class TemplateSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     chat: str = Field(min_length=1, max_length=65_536, description="Chat template in Jinja.")
+
+
+class InfillSection(BaseModel):
+    """The optional `[infill]` table: how the model wants a gap and its surroundings written.
+
+    Without it, the tokens that the GGUF declares are used, prefix first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: Marker = Field(description="Spelling of the token before the text before the gap.")
+    suffix: Marker = Field(description="Spelling of the token before the text behind the gap.")
+    middle: Marker = Field(description="Spelling of the token behind which the gap is filled.")
+    end: Marker | None = Field(None, description="Spelling of the token that ends the filling.")
+    order: Literal["prefix-suffix-middle", "suffix-prefix-middle"] = "prefix-suffix-middle"
 
 
 class ModelManifest(BaseModel):
@@ -46,6 +62,7 @@ class ModelManifest(BaseModel):
     stop: tuple[str, ...] = Field((), max_length=STOPS, description="Texts that end an answer.")
     notice: str = Field("", max_length=1_000, description="Warning shown beside the model.")
     template: TemplateSection | None = None
+    infill: InfillSection | None = None
 
     def weights(self, models: Path) -> Path:
         """The weights file under the folder `models`.

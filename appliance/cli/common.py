@@ -81,7 +81,8 @@ def table_of(
     """A list as a table; arguments as in `print_list`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name.replace("_", " "), overflow="fold")
+        heading = name if name.isupper() else name.replace("_", " ")
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(write(row[name]) for name, write in columns.items()))
     return table

@@ -1,4 +1,4 @@
-"""`cloister model`: what is in the models folder, and how it runs."""
+"""`cloister model`: what is in the models folder, how it runs, and what else could be there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from appliance.catalogue.folder import read_catalogue
 from appliance.catalogue.manifest import ModelManifest
 from appliance.cli import alias, ps
 from appliance.cli.common import json_option, print_json, print_list, size, words
+from appliance.cli.model_known import describe_file, known
 from appliance.engine.client import EngineClient, ModelStatus
 from appliance.engine.errors import EngineUnavailableError
 from appliance.settings import Settings
@@ -18,13 +19,15 @@ from appliance.settings import Settings
 
 @click.group("model")
 def command() -> None:
-    """Models: what is here, how it runs, and which names lead to it."""
+    """Models: what is here, how it runs, which names lead to it, and what is known of others."""
 
 
 command.add_command(ps.command)
 command.add_command(alias.activate)
 command.add_command(alias.rollback)
 command.add_command(alias.group)
+command.add_command(known)
+command.add_command(describe_file)
 
 
 @command.command("list")

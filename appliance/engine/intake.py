@@ -10,6 +10,7 @@ from appliance.engine.answers import Answering, Choice
 from appliance.engine.errors import BadRequestError, ContextOverflowError
 from appliance.engine.grammar import CompiledSchema, Grammars, GrammarState
 from appliance.engine.identity import NO_TEMPLATE, AnswerIdentity
+from appliance.engine.infill import Infill
 from appliance.engine.protocol import ChatRequest, CompletionRequest, Message
 from appliance.engine.sampling import Sampling
 from appliance.engine.sequence import Group, Sequence
@@ -25,6 +26,7 @@ class Served:
         context: tokens of one request at most.
         sequences: choices of one request at most.
         stops: the manifest's stop strings.
+        infill: how the model fills gaps, None if it was not trained to.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Served:
     vocabulary: Vocabulary
     grammars: Grammars
     template: ChatTemplate | None
+    infill: Infill | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def admit(served: Served, request: ChatRequest | CompletionRequest) -> Job:
         param, prompts = "messages", [_chat_tokens(served, request.messages)]
     else:
         param = "prompt"
-        prompts = [_prompt_tokens(served, prompt) for prompt in request.prompts()]
+        prompts = [_completion_tokens(served, request, prompt) for prompt in request.prompts()]
     limits = [_limit(served, request, prompt, param) for prompt in prompts]
     seed = secrets.randbits(32) if request.seed is None else request.seed
     chat = isinstance(request, ChatRequest)
@@ -143,19 +146,37 @@ def _chat_tokens(served: Served, messages: Messages[Message]) -> list[int]:
     return _with_bos(served.vocabulary, tokens)
 
 
-def _prompt_tokens(served: Served, prompt: str | list[int]) -> list[int]:
-    if isinstance(prompt, str):
-        _check_length(served, len(prompt), "prompt")
-        tokens = _with_bos(served.vocabulary, served.vocabulary.plain(prompt))
-    else:
-        tokens = prompt
-        if max(tokens) >= served.vocabulary.size:
+def _completion_tokens(
+    served: Served, request: CompletionRequest, prompt: str | list[int]
+) -> list[int]:
+    tokens = _prompt_tokens(served, prompt)
+    if request.suffix:
+        if served.infill is None:
             raise BadRequestError(
-                "prompt", f"prompt: token ids must be below {served.vocabulary.size}."
+                "suffix",
+                f"suffix: model {served.name!r} was not trained to fill gaps; leave it out, or ask"
+                " a model with the capability 'infill'.",
             )
+        _check_length(served, len(request.suffix), "suffix")
+        behind = served.vocabulary.continuing(request.suffix)
+        tokens = served.infill.prompt(tokens, behind)
+    elif isinstance(prompt, list):
+        return tokens
+    tokens = _with_bos(served.vocabulary, tokens)
     if not tokens:
         raise BadRequestError("prompt", "prompt: it must not be empty.")
     return tokens
+
+
+def _prompt_tokens(served: Served, prompt: str | list[int]) -> list[int]:
+    if isinstance(prompt, str):
+        _check_length(served, len(prompt), "prompt")
+        return served.vocabulary.plain(prompt)
+    if max(prompt) >= served.vocabulary.size:
+        raise BadRequestError(
+            "prompt", f"prompt: token ids must be below {served.vocabulary.size}."
+        )
+    return prompt
 
 
 def _with_bos(vocabulary: Vocabulary, tokens: list[int]) -> list[int]:

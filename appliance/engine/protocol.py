@@ -193,6 +193,7 @@ class CompletionRequest(_Request):
             Field(min_length=1, max_length=LIMITS.prompts),
         ]
     )
+    suffix: str | None = None
     logprobs: Annotated[int, Field(ge=0, le=LIMITS.top_logprobs)] | None = None
     echo: Literal[False] | None = None
     best_of: Literal[1] | None = None

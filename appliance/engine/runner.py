@@ -25,6 +25,7 @@ from appliance.engine.asgi import bind_socket, server
 from appliance.engine.errors import ModelLoadError
 from appliance.engine.front import Front, deliver
 from appliance.engine.grammar import Grammars
+from appliance.engine.infill import find_infill, make_vocabulary
 from appliance.engine.intake import Served
 from appliance.engine.llama import Loaded, LogTail, engine_build, load
 from appliance.engine.options import EngineOptions, add_option_arguments, options_from
@@ -88,7 +89,7 @@ _keep: list[LogTail] = []
 
 
 def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> Served:
-    vocabulary = Vocabulary(loaded)
+    vocabulary = make_vocabulary(manifest, loaded)
     return Served(
         name=manifest.name,
         digest=manifest.sha256,
@@ -99,6 +100,7 @@ def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> S
         vocabulary=vocabulary,
         grammars=Grammars(loaded, vocabulary),
         template=_template(manifest, loaded, vocabulary),
+        infill=find_infill(manifest, loaded, vocabulary),
     )
 
 

@@ -67,8 +67,15 @@ class ChatTemplate:
         except TemplateError as error:
             raise ModelLoadError(f"The chat template is no valid Jinja: {error}") from error
 
-    def render(self, messages: Iterable[Mapping[str, str]]) -> tuple[str, str]:
-        """Render a chat up to where the assistant speaks.
+    def render(
+        self, messages: Iterable[Mapping[str, str]], *, generation_prompt: bool = True
+    ) -> tuple[str, str]:
+        """Render a chat.
+
+        Args:
+            messages: role and content of each.
+            generation_prompt: go on up to where the assistant speaks; False writes down only what
+                was said.
 
         Returns:
             The text, and the guard character that splits what looked like control tokens in it.
@@ -85,7 +92,9 @@ class ChatTemplate:
         pieces: list[str] = []
         size = 0
         try:
-            for piece in self._template.generate(messages=guarded, add_generation_prompt=True):
+            for piece in self._template.generate(
+                messages=guarded, add_generation_prompt=generation_prompt
+            ):
                 pieces.append(piece)
                 size += len(piece)
                 if size > LIMITS.rendered_chars:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,9 @@ def write_tiny_gguf(
     seed: int = 1,
     template: str | None = CHATML,
     pieces: Iterable[str] = (),
+    control: Sequence[str] = (),
+    space_prefix: bool = False,
+    more: Callable[[gguf.GGUFWriter], None] = lambda _writer: None,
 ) -> str:
     """Write a model and return its SHA-256.
 
@@ -53,11 +56,16 @@ def write_tiny_gguf(
         seed: of the weights.
         template: chat template in the metadata, or None for a model without one.
         pieces: further plain tokens of the vocabulary.
+        control: further control tokens; the first has number 5.
+        space_prefix: the tokenizer puts a space before each text.
+        more: adds what else the metadata shall hold.
     """
     shape = shape or Shape()
     writer = gguf.GGUFWriter(path, "llama")
     _add_metadata(writer, shape)
-    _add_vocabulary(writer, shape, pieces)
+    _add_vocabulary(writer, shape, pieces, control)
+    writer.add_add_space_prefix(space_prefix)
+    more(writer)
     if template is not None:
         writer.add_chat_template(template)
     random = np.random.default_rng(seed)
@@ -106,9 +114,9 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_vocab_size(shape.vocabulary)
 
 
-def _vocabulary(shape: Shape, pieces: Iterable[str]) -> Iterator[tuple[str, int]]:
+def _vocabulary(pieces: Iterable[str], control: Sequence[str]) -> Iterator[tuple[str, int]]:
     yield "<unk>", gguf.TokenType.UNKNOWN
-    for text in CONTROL:
+    for text in (*CONTROL, *control):
         yield text, gguf.TokenType.CONTROL
     for byte in range(256):
         yield f"<0x{byte:02X}>", gguf.TokenType.BYTE
@@ -121,8 +129,10 @@ def _vocabulary(shape: Shape, pieces: Iterable[str]) -> Iterator[tuple[str, int]
         yield text, gguf.TokenType.NORMAL
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, shape: Shape, pieces: Iterable[str]) -> None:
-    entries = list(_vocabulary(shape, pieces))[: shape.vocabulary]
+def _add_vocabulary(
+    writer: gguf.GGUFWriter, shape: Shape, pieces: Iterable[str], control: Sequence[str]
+) -> None:
+    entries = list(_vocabulary(pieces, control))[: shape.vocabulary]
     entries += [
         (f"[{number}]", gguf.TokenType.NORMAL) for number in range(len(entries), shape.vocabulary)
     ]
@@ -133,7 +143,6 @@ def _add_vocabulary(writer: gguf.GGUFWriter, shape: Shape, pieces: Iterable[str]
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(4)
     writer.add_add_bos_token(True)
-    writer.add_add_space_prefix(False)
 
 
 def _tensors(shape: Shape) -> Iterator[tuple[str, int, int]]:

@@ -14,7 +14,17 @@ from appliance.cli.main import cli
 FIXED = {
     "run": set(),
     "doctor": set(),
-    "model": {"list", "show", "ps", "activate", "rollback", "alias", "remove"},
+    "model": {
+        "list",
+        "show",
+        "ps",
+        "activate",
+        "rollback",
+        "alias",
+        "remove",
+        "known",
+        "describe",
+    },
     "task": {"list", "show", "run"},
     "user": {"add", "list", "disable", "reset"},
     "key": {"add", "list", "revoke"},

@@ -86,7 +86,7 @@ def test_a_wrong_field_of_a_chat_is_named(change: dict[str, Any], param: str) ->
         ({"prompt": ["x"] * 65}, "prompt"),
         ({"echo": True}, "echo"),
         ({"best_of": 2}, "best_of"),
-        ({"suffix": "x"}, "suffix"),
+        ({"suffix": 5}, "suffix"),
         ({"logprobs": -1}, "logprobs"),
     ],
 )
