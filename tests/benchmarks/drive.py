@@ -106,6 +106,7 @@ def ask(
         finished = finished or data == b"[DONE]"
         if not finished:
             _take(answer, pieces, json.loads(data), watch)
+    response.read()  # so that the connection can be used again
     if not finished:
         raise BenchmarkError(f"{request.path}: the stream ended without [DONE].")
     answer.text = "".join(pieces)

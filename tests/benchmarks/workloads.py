@@ -152,6 +152,7 @@ def load_figures(answers: Sequence[Answer], clock: Clock) -> dict[str, float]:
     made = sum(answer.tokens for answer in answers)
     firsts = [answer.arrivals[0] - answer.began for answer in answers if answer.arrivals]
     gaps = [end - start for answer in answers for start, end in answer.gaps]
+    told = [answer.prompt_tokens for answer in answers if answer.prompt_tokens]
     return {
         "wall": clock.wall / len(answers),
         "cpu": clock.cpu / len(answers),
@@ -159,7 +160,7 @@ def load_figures(answers: Sequence[Answer], clock: Clock) -> dict[str, float]:
         "per_cpu": made / clock.cpu,
         "first": statistics.median(firsts) * 1e3,
         "gap": percentile(gaps, 0.95) * 1e3,
-        "prompt": statistics.mean(answer.prompt_tokens for answer in answers),
+        **({"prompt": statistics.mean(told)} if told else {}),
         "length": made / len(answers),
         "others": clock.others,
     }
