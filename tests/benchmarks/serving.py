@@ -98,8 +98,8 @@ def _sides(given: argparse.Namespace, workload: Workload) -> Iterator[Side]:
             name = "llama-server, grammar"
             yield Side(name, "llama-server", program, environment=environment, bare_grammar=True)
     if "llama_cpp.server" in given.peer:
-        program = (str(given.peer_python), "-m", "llama_cpp.server")
-        yield Side("llama_cpp.server", "llama_cpp.server", program, environment=environment)
+        python = (str(given.peer_python), "-m", "llama_cpp.server")
+        yield Side("llama_cpp.server", "llama_cpp.server", python, environment=environment)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,14 +32,20 @@ class Outcome:
 
 
 class Workload(Protocol):
-    """One row group of the table. `context` and `sequences` are what the server is given."""
+    """One table. `context` and `sequences` are what the servers are given."""
 
-    title: str
-    context: int
-    sequences: int
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def context(self) -> int: ...
+
+    @property
+    def sequences(self) -> int: ...
 
     def run(self, side: Side, server: Server, model: Model, turn: int) -> Outcome:
         """Drive the server; `turn` numbers the round and picks the texts."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ class _Echo(BaseHTTPRequestHandler):
         if words[0] == "refuse":
             self._send(400, b'{"error": {"message": "no"}}')
             return
-        events = [{"choices": [{"text": word}]} for word in words]
+        events: list[dict[str, object]] = [{"choices": [{"text": word}]} for word in words]
         events.append({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 99}})
         lines = [f"data: {json.dumps(event)}\n\n" for event in events]
         if words[0] == "fail":
