@@ -97,7 +97,7 @@ def running(side: Side, model: Model, size: Size) -> Iterator[Server]:
     """Start a server, wait until it can answer, and stop it afterwards.
 
     Raises:
-        BenchmarkError: it ended, or did not get ready; with the end of its log.
+        BenchmarkError: it ended, did not get ready, or failed a request; with the end of its log.
     """
     with tempfile.TemporaryDirectory(prefix="serving-") as name:
         folder = Path(name)
@@ -112,8 +112,10 @@ def running(side: Side, model: Model, size: Size) -> Iterator[Server]:
                 env=os.environ | side.environment,
             )
         try:
-            _wait(side, model, address, process, folder / "log")
+            _wait(side, model, address, process)
             yield Server(address, process.pid)
+        except (BenchmarkError, OSError, http.client.HTTPException) as error:
+            raise BenchmarkError(f"{side.name}: {error}\n{_tail(folder / 'log')}") from error
         finally:
             process.terminate()
             process.wait(_STOP_SECONDS)
@@ -172,9 +174,7 @@ _LLAMA_CPP_SERVER = (
 )
 
 
-def _wait(
-    side: Side, model: Model, address: Address, process: subprocess.Popen[bytes], log: Path
-) -> None:
+def _wait(side: Side, model: Model, address: Address, process: subprocess.Popen[bytes]) -> None:
     ready = _engine_ready if side.kind == "cloister" else _http_ready
 
     def settled() -> bool:
@@ -183,9 +183,9 @@ def _wait(
     try:
         wait_until(settled, _READY_SECONDS, f"answer of {side.name}")
     except AssertionError as error:
-        raise BenchmarkError(f"{error}: {_tail(log)}") from error
+        raise BenchmarkError(str(error)) from error
     if process.poll() is not None:
-        raise BenchmarkError(f"{side.name} ended at its start: {_tail(log)}")
+        raise BenchmarkError("it ended at its start.")
 
 
 def _tail(log: Path) -> str:
