@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from threading import Semaphore
 
@@ -44,16 +43,14 @@ def disturb(address: Address, running: Sequence[Request], newcomer: Request) -> 
             settled.release()
 
     def stream(request: Request) -> Answer:
-        with closing(address.connect()) as connection:
-            return ask(connection, request, watch)
+        return ask(address, request, watch)
 
     with ThreadPoolExecutor(len(running)) as pool:
         futures = [pool.submit(stream, request) for request in running]
         for _ in running:
             if not settled.acquire(timeout=_PATIENCE):
                 raise BenchmarkError("the running streams came to no pace.")
-        with closing(address.connect()) as connection:
-            late = ask(connection, newcomer)
+        late = ask(address, newcomer)
         streams = [future.result() for future in futures]
     return sort_gaps(streams, late)
 

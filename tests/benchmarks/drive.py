@@ -75,20 +75,26 @@ class Address:
 
 
 def ask(
-    connection: http.client.HTTPConnection,
-    request: Request,
-    watch: Callable[[int], None] = lambda _: None,
+    address: Address, request: Request, watch: Callable[[int], None] = lambda _: None
 ) -> Answer:
-    """Send a request and read its stream to the end.
+    """Send a request on a connection of its own and read its stream to the end.
+
+    llama-server hangs up after a stream without saying so, so no connection is used twice.
 
     Args:
-        connection: kept open where the server does so.
         request: its body is sent as it is, streamed.
         watch: called with the number of text events so far.
 
     Raises:
         BenchmarkError: the server refused, or its stream ended early.
     """
+    with closing(address.connect()) as connection:
+        return _ask(connection, request, watch)
+
+
+def _ask(
+    connection: http.client.HTTPConnection, request: Request, watch: Callable[[int], None]
+) -> Answer:
     body = {**request.body, "stream": True, "stream_options": {"include_usage": True}}
     answer = Answer(time.perf_counter())
     connection.request(
@@ -106,7 +112,6 @@ def ask(
         finished = finished or data == b"[DONE]"
         if not finished:
             _take(answer, pieces, json.loads(data), watch)
-    response.read()  # so that the connection can be used again
     if not finished:
         raise BenchmarkError(f"{request.path}: the stream ended without [DONE].")
     answer.text = "".join(pieces)
@@ -138,13 +143,12 @@ def drive(address: Address, requests: Sequence[Request], clients: int) -> list[A
     lock = Lock()
 
     def client(_: int) -> None:
-        with closing(address.connect()) as connection:
-            while True:
-                with lock:
-                    index, request = next(waiting, (-1, None))
-                if request is None:
-                    return
-                answers[index] = ask(connection, request)
+        while True:
+            with lock:
+                index, request = next(waiting, (-1, None))
+            if request is None:
+                return
+            answers[index] = ask(address, request)
 
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(client, range(clients)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -104,8 +103,8 @@ class Single:
         """Warm up, then measure one answer."""
         warm_up(side, server, model)
         request = side.adapt(_free(16, self.tokens, model, f"single {turn}"), model, "")
-        with Clock(server.process) as clock, closing(server.address.connect()) as connection:
-            answer = ask(connection, request)
+        with Clock(server.process) as clock:
+            answer = ask(server.address, request)
         pace = (answer.tokens - 1) / (answer.arrivals[-1] - answer.arrivals[0])
         more = {"per_cpu": answer.tokens / clock.cpu, "others": clock.others}
         return Outcome(self.figures(pace, model) | more, [answer.text])
