@@ -23,7 +23,10 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of a model: widths in elements, `quantised` for Q8_0 instead of F32 matrices."""
+    """Size of a model: widths in elements, `quantised` for Q8_0 instead of F32 matrices.
+
+    `kv_heads` is the number of heads for keys and values; 0 means one for each head.
+    """
 
     width: int = 64
     inner: int = 128
@@ -32,6 +35,11 @@ class Shape:
     vocabulary: int = 512
     context: int = 512
     quantised: bool = False
+    kv_heads: int = 0
+
+    @property
+    def kv_width(self) -> int:
+        return self.width // self.heads * (self.kv_heads or self.heads)
 
 
 DEMO_SIZE = Shape(256, 640, 6, 4, 4096, 4096, quantised=True)
@@ -108,7 +116,7 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_block_count(shape.layers)
     writer.add_feed_forward_length(shape.inner)
     writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads or shape.heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_vocab_size(shape.vocabulary)
@@ -154,8 +162,10 @@ def _tensors(shape: Shape) -> Iterator[tuple[str, int, int]]:
         block = f"blk.{layer}"
         yield f"{block}.attn_norm.weight", 0, shape.width
         yield f"{block}.ffn_norm.weight", 0, shape.width
-        for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
+        for part in ("attn_q", "attn_output"):
             yield f"{block}.{part}.weight", shape.width, shape.width
+        for part in ("attn_k", "attn_v"):
+            yield f"{block}.{part}.weight", shape.kv_width, shape.width
         yield f"{block}.ffn_gate.weight", shape.inner, shape.width
         yield f"{block}.ffn_up.weight", shape.inner, shape.width
         yield f"{block}.ffn_down.weight", shape.width, shape.inner
