@@ -103,8 +103,13 @@ class Fleet:
     def look(self) -> None:
         """Notice what has changed in the folder; costs one stat(2) a manifest."""
         self._folder_stamp = _folder_stamp(self._folder)
-        stamps = {path.stem: stamp for path, stamp in _stamps(self._folder)}
-        stamps = {name: stamp for name, stamp in stamps.items() if self._may_serve(name)}
+        try:
+            found = _stamps(self._folder)
+        except OSError as error:
+            # A folder that is away for a while is no reason to stop what was loaded from it.
+            _log.warning("the models folder can not be read (%s); all stays as it is", error)
+            return
+        stamps = {name: stamp for name, stamp in found.items() if self._may_serve(name)}
         for name in self._keepers.keys() - stamps.keys():
             _log.info("model %s was removed", name)
             self._disinherit(name)
@@ -201,11 +206,12 @@ def _folder_stamp(folder: Path) -> int:
         return 0
 
 
-def _stamps(folder: Path) -> list[tuple[Path, _Stamp]]:
-    """Every manifest of the folder, with what changes whenever it is written."""
-    found: list[tuple[Path, _Stamp]] = []
-    for path in folder.glob("*.toml"):
-        with suppress(OSError):
-            stat = path.stat()
-            found.append((path, (stat.st_ino, stat.st_size, stat.st_mtime_ns)))
+def _stamps(folder: Path) -> dict[str, _Stamp]:
+    """Every manifest of the folder by its model, with what changes whenever it is written."""
+    found: dict[str, _Stamp] = {}
+    for path in folder.iterdir():
+        if path.suffix == ".toml":
+            with suppress(FileNotFoundError):
+                stat = path.stat()
+                found[path.stem] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
     return found

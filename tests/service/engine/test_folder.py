@@ -163,6 +163,17 @@ def test_weights_that_come_after_the_changed_manifest_are_taken_at_the_next_acti
     assert running.admin().prepare("desk", "tiny")["sha256"] == new
 
 
+def test_a_folder_that_is_away_for_a_while_stops_nothing(running: Engine) -> None:
+    (before,) = running.runners()
+    running.models.rename(running.folder / "away")
+    client = running.client()
+    assert client.chat(chat()).identity.model == "tiny"
+    assert [one.state for one in client.models()] == ["ready"]
+    (running.folder / "away").rename(running.models)
+    assert client.chat(chat()).identity.model == "tiny"
+    assert running.runners() == [before]
+
+
 def test_a_manifest_that_is_only_touched_starts_nothing(running: Engine) -> None:
     (before,) = running.runners()
     os.utime(running.models / "tiny.toml", ns=(1, 1))
