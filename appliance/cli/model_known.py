@@ -101,8 +101,8 @@ def describe_file(file: Path, name: str | None, as_json: bool) -> None:
     if name is not None:
         path = _write(described, file, name, models)
         click.echo(
-            f"Wrote {path}. Next: start Cloister again (Ctrl-C, then `cloister run`), and see"
-            f" `cloister model show {name}`.",
+            f"Wrote {path}. Next: see it load with `cloister model list`, then point applications"
+            f" at it: `cloister model activate {name} --alias NAME`.",
             err=True,
         )
     facts = _facts(described, file)

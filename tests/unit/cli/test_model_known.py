@@ -116,8 +116,8 @@ def test_the_manifest_of_a_known_model_is_written_whole(models: Path) -> None:
     model = known_model("mistral-7b-instruct-v0.2")
     write_known_gguf(path, model, MISTRAL)
     text = told("describe", path, "--write", "letters")
-    assert "cloister run" in text
-    assert "cloister model show letters" in text
+    assert "cloister model list" in text
+    assert "cloister model activate letters --alias" in text
     manifest = read_manifest(models / "letters.toml")
     check_digest(manifest, models)
     assert manifest.title == "Mistral 7B Instruct v0.2"
