@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ Rounds = dict[str, list[dict[str, float]]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 if a measurement could not be made."""
     given = _parser().parse_args(arguments)
+    # So that the server under measurement is stopped however this ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="weights-") as name:
             folder = (given.weights or Path(name)).resolve()
