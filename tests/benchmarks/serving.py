@@ -26,7 +26,7 @@ Rounds = dict[str, list[dict[str, float]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if a measurement could not be made."""
+    """Measure and print; 1 if a measurement could not be made, 130 if interrupted."""
     given = _parser().parse_args(arguments)
     # So that the server under measurement is stopped however this ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkError as error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
