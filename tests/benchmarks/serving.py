@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,10 @@ Rounds = dict[str, list[dict[str, float]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if a measurement could not be made."""
+    """Measure and print; 1 if a measurement could not be made, 130 if interrupted."""
     given = _parser().parse_args(arguments)
+    # So that the server under measurement is stopped however this ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="weights-") as name:
             folder = (given.weights or Path(name)).resolve()
@@ -36,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkError as error:
         print(f"serving: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
