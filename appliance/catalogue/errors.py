@@ -15,3 +15,15 @@ class ModelFileMissingError(CatalogueError):
 
 class ModelDigestError(CatalogueError):
     """The weights are not the ones that the manifest promises."""
+
+
+class GgufError(CatalogueError):
+    """A weights file is no sound GGUF, or holds what the engine must not load."""
+
+
+class InspectionError(CatalogueError):
+    """The process that looks into a weights file ended without a finding."""
+
+
+class ModelMemoryError(CatalogueError):
+    """A model needs more memory than this machine has left for it."""
