@@ -172,6 +172,8 @@ class _Structure:
         """Elements of the feed-forward part: those of all experts that a token goes through."""
         dense = max(self._numbers("feed_forward_length", layers, (4 * width,) * layers))
         used = self._number("expert_used_count", 0, _ELEMENTS, 0)
+        if used > self._number("expert_count", 0, _ELEMENTS, 0):
+            raise self._fault("uses more experts for a token than it has")
         if used == 0:
             return dense
         expert = self._numbers("expert_feed_forward_length", layers, (dense,) * layers)

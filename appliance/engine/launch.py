@@ -99,18 +99,15 @@ async def launch(manifest: Path, socket: Path, options: EngineOptions) -> Runner
     finally:
         os.close(writing)
     try:
-        report = await _report(reading)
+        return await _judge(process, socket, await _report(reading))
     except BaseException:
         await _stop(process)
         raise
-    return await _judge(process, socket, report)
 
 
 async def _judge(process: Process, socket: Path, report: dict[str, Any] | None) -> Runner:
     if report is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        raise RunnerCrashedError(f"its process {describe(await process.wait())} while loading")
+        raise RunnerCrashedError(f"its process {describe(await _end(process))} while loading")
     if "error" in report:
         await process.wait()
         raise LoadRefusedError(report["error"])
@@ -142,12 +139,20 @@ async def _stop(process: Process) -> None:
         return
     with suppress(ProcessLookupError):
         process.terminate()
+    await _end(process)
+
+
+async def _end(process: Process) -> int:
+    """Wait for a process that is about to end, and make it end; its exit status.
+
+    A signal to a process that has just ended would take its exit status away from asyncio.
+    """
     try:
-        await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+        return await asyncio.wait_for(process.wait(), _STOP_SECONDS)
     except TimeoutError:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        return await process.wait()
 
 
 def describe(code: int) -> str:

@@ -160,5 +160,5 @@ def _context_params(request_context: int, options: EngineOptions) -> Any:  # noq
     params.n_threads = params.n_threads_batch = options.thread_count
     # With room for everybody's longest request each sequence has cells of its own: then attention
     # adds up in the same order whatever the others do (docs/engine.md). Else cells are shared.
-    params.kv_unified = params.n_ctx < options.sequences * request_context
+    params.kv_unified = options.shares_cells(request_context)
     return params

@@ -27,6 +27,10 @@ class EngineOptions:
         """Tokens of the KV cache for a model whose requests have `request_context` at most."""
         return self.context or 4 * request_context
 
+    def shares_cells(self, request_context: int) -> bool:
+        """Whether sequences share the cells of the KV cache: it has no room for all at once."""
+        return self.kv_tokens(request_context) < self.sequences * request_context
+
     def arguments(self) -> list[str]:
         """The same sizes as command line arguments."""
         return [

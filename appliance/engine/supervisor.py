@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from appliance.catalogue.folder import read_catalogue
 from appliance.engine.asgi import HANDLERS, json_response, parse_json, read_body
+from appliance.engine.budget import MemoryBudget
 from appliance.engine.errors import BadRequestError, UnknownModelError, UnknownRequestError
 from appliance.engine.identity import REQUEST_ID
 from appliance.engine.keeper import Keeper, State
@@ -47,11 +48,17 @@ class Supervisor:
         """Read the manifests; start nothing yet."""
         self._options = options
         self._live: dict[str, Path] = {}
+        budget = MemoryBudget()
         catalogue = read_catalogue(models)
         found = {**dict.fromkeys(catalogue.faults), **catalogue.manifests}
         self._keepers = {
             name: Keeper(
-                models / f"{name}.toml", manifest, run_dir, options, catalogue.faults.get(name)
+                models / f"{name}.toml",
+                manifest,
+                run_dir,
+                options,
+                budget,
+                catalogue.faults.get(name),
             )
             for name, manifest in sorted(found.items())
         }

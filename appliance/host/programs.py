@@ -47,19 +47,23 @@ def _writer(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _engine(settings: Settings) -> tuple[str, ...]:
-    options = EngineOptions(
+def engine_options(settings: Settings) -> EngineOptions:
+    """The sizes that the engine is started with."""
+    return EngineOptions(
         threads=settings.engine_threads,
         sequences=settings.engine_sequences,
         context=settings.engine_context,
         queue=settings.engine_queue,
         step_tokens=settings.engine_step_tokens,
     )
+
+
+def _engine(settings: Settings) -> tuple[str, ...]:
     return (
         f"--socket={settings.engine_socket}",
         f"--models={settings.models}",
         f"--run-dir={settings.run}",
-        *options.arguments(),
+        *engine_options(settings).arguments(),
     )
 
 

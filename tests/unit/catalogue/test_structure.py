@@ -59,7 +59,9 @@ def test_head_sizes_of_their_own_and_heads_by_layer(tmp_path: Path) -> None:
 
 def test_experts_count_as_often_as_they_are_used(tmp_path: Path) -> None:
     parts = Parts().with_entries(
-        number("llama.expert_used_count", 2), number("llama.expert_feed_forward_length", 100)
+        number("llama.expert_count", 8),
+        number("llama.expert_used_count", 2),
+        number("llama.expert_feed_forward_length", 100),
     )
     assert check(tmp_path, parts).inner == 200
 
@@ -151,6 +153,10 @@ WRONG = {
     "fewer scores than tokens": (
         Parts().with_entries(array("tokenizer.ggml.scores", F32, 2, bytes(8))),
         "'tokenizer.ggml.scores' has 2 entries for 3 tokens",
+    ),
+    "two experts of none": (
+        Parts().with_entries(number("llama.expert_used_count", 2)),
+        "more experts for a token than it has",
     ),
     "no tensors": (Parts(tensors=(), data_bytes=0), "has no tensors"),
     "a part of a split model": (
