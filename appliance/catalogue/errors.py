@@ -31,3 +31,11 @@ class ManifestExistsError(CatalogueError):
 
 class OutsideModelsError(CatalogueError):
     """A weights file lies outside the models folder, where no manifest can name it."""
+
+
+class InspectionError(CatalogueError):
+    """The process that looks into a weights file ended without a finding."""
+
+
+class ModelMemoryError(CatalogueError):
+    """A model needs more memory than this machine has left for it."""

@@ -6,14 +6,18 @@ from typing import Any
 
 import click
 
-from appliance.catalogue.errors import ManifestError
-from appliance.catalogue.folder import read_catalogue
+from appliance.catalogue.errors import CatalogueError, ManifestError
+from appliance.catalogue.folder import Catalogue, read_catalogue
+from appliance.catalogue.inspection import inspect
 from appliance.catalogue.manifest import ModelManifest
+from appliance.catalogue.room import available_memory
 from appliance.cli import alias, ps
 from appliance.cli.common import json_option, print_json, print_list, size, words
 from appliance.cli.model_known import describe_file, known
+from appliance.engine.budget import fits, planned
 from appliance.engine.client import EngineClient, ModelStatus
 from appliance.engine.errors import EngineUnavailableError
+from appliance.host.programs import engine_options
 from appliance.settings import Settings
 
 
@@ -54,7 +58,7 @@ def list_models(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show one model: its manifest, its file, its state.
+    """Show one model: its manifest, its file, its state, and the memory that it takes.
 
     \b
     Examples:
@@ -68,13 +72,17 @@ def show(name: str, as_json: bool) -> None:
         known = ", ".join(catalogue.manifests) or "none"
         fault = catalogue.faults.get(name)
         raise ManifestError(fault or f"There is no model {name!r} here; there are: {known}.")
-    row = _row(manifest, _running(settings), settings)
+    running = _running(settings)
+    row = _row(manifest, running, settings)
+    memory = _memory(manifest, catalogue, running, settings)
     if as_json:
-        print_json(row)
+        print_json({**row, "memory": memory})
         return
-    width = max(len(key) for key in row)
-    for key, value in row.items():
-        click.echo(f"{key.replace('_', ' '):<{width}}  {words(value)}")
+    lines = {key: words(value) for key, value in row.items()}
+    lines |= {f"memory_{key}": _amount(value) for key, value in memory.items()}
+    width = max(len(key) for key in lines)
+    for key, line in lines.items():
+        click.echo(f"{key.replace('_', ' '):<{width}}  {line}")
 
 
 def _running(settings: Settings) -> dict[str, ModelStatus]:
@@ -102,6 +110,46 @@ def _row(
         "in_use": None if status is None else status.in_use,
         "queued": None if status is None else status.queued,
     }
+
+
+def _memory(
+    manifest: ModelManifest,
+    catalogue: Catalogue,
+    running: dict[str, ModelStatus],
+    settings: Settings,
+) -> dict[str, Any]:
+    """What a runner of the model takes, as planned before each load, and whether it is there."""
+    try:
+        facts = inspect(manifest, settings.models)
+    except CatalogueError as error:
+        return {"fault": str(error)}
+    plan = planned(facts, manifest.context, engine_options(settings))
+    up = {name for name, status in running.items() if status.memory_bytes}
+    # A loaded model's mapped weights are free memory to the kernel, but not to another model.
+    mapped = sum(_size_of(catalogue, name, settings) for name in up - {manifest.name})
+    free = max(0, available_memory() - mapped)
+    return {
+        "weights": plan.mapped + plan.repacked,
+        "cache": plan.cache,
+        "compute": plan.compute,
+        "runner": plan.runner,
+        "needed": plan.needed,
+        "resident": plan.resident,
+        "available": free,
+        "fits": "loaded" if manifest.name in up else fits(plan, free),
+    }
+
+
+def _size_of(catalogue: Catalogue, name: str, settings: Settings) -> int:
+    manifest = catalogue.manifests.get(name)
+    weights = None if manifest is None else manifest.weights(settings.models)
+    return weights.stat().st_size if weights is not None and weights.is_file() else 0
+
+
+def _amount(value: bool | int | str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return size(value) if isinstance(value, int) else value
 
 
 def _state(status: ModelStatus | None, present: bool) -> str:

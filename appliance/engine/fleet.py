@@ -15,6 +15,7 @@ from pathlib import Path
 
 from appliance.catalogue.errors import ManifestError
 from appliance.catalogue.manifest import ModelManifest, read_manifest
+from appliance.engine.budget import MemoryBudget
 from appliance.engine.errors import EngineError, ModelFailedError, UnknownModelError
 from appliance.engine.flights import Flights
 from appliance.engine.keeper import Keeper, State
@@ -33,6 +34,7 @@ class Fleet:
         folder: of the manifests.
         run_dir: for the runners' sockets.
         options: sizes of each runner.
+        budget: of memory, for all runners together.
         flights: the requests under way, for stopping no runner that still answers.
         is_alias: whether a name is an alias's; a model of that name is left out.
     """
@@ -42,6 +44,7 @@ class Fleet:
         folder: Path,
         run_dir: Path,
         options: EngineOptions,
+        budget: MemoryBudget,
         flights: Flights,
         is_alias: Callable[[str], bool],
     ) -> None:
@@ -49,6 +52,7 @@ class Fleet:
         self._folder = folder
         self._run_dir = run_dir
         self._options = options
+        self._budget = budget
         self._flights = flights
         self._is_alias = is_alias
         self._keepers: dict[str, Keeper] = {}
@@ -140,8 +144,9 @@ class Fleet:
 
     def _renew(self, name: str) -> None:
         """Keep a model as its manifest is now."""
-        manifest, fault = _read(self._folder / f"{name}.toml")
-        new = Keeper(self._folder / f"{name}.toml", manifest, self._run_dir, self._options, fault)
+        path = self._folder / f"{name}.toml"
+        manifest, fault = _read(path)
+        new = Keeper(path, manifest, self._run_dir, self._options, self._budget, fault)
         self._disinherit(name)
         old = self._keepers.get(name)
         if old is None or old.state is not State.READY:

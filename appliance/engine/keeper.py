@@ -10,8 +10,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from appliance.catalogue.digest import check_digest
-from appliance.catalogue.errors import CatalogueError
+from appliance.catalogue.errors import CatalogueError, ModelMemoryError
+from appliance.catalogue.inspection import inspect
 from appliance.catalogue.manifest import ModelManifest, read_manifest
+from appliance.catalogue.memory import MemoryPlan
+from appliance.engine.budget import MemoryBudget, fits, planned
 from appliance.engine.errors import EngineError, ModelFailedError, ModelNotReadyError
 from appliance.engine.launch import LoadRefusedError, Runner, RunnerCrashedError, launch
 from appliance.engine.options import EngineOptions
@@ -45,6 +48,7 @@ class Keeper:
         manifest: as read, or None if it is faulty.
         run_dir: folder for the runner's socket.
         options: sizes.
+        budget: of memory, shared with the other models.
         fault: why the manifest is faulty.
     """
 
@@ -54,6 +58,7 @@ class Keeper:
         manifest: ModelManifest | None,
         run_dir: Path,
         options: EngineOptions,
+        budget: MemoryBudget,
         fault: str | None = None,
     ) -> None:
         """Start nothing yet."""
@@ -68,6 +73,9 @@ class Keeper:
         self.socket = run_dir / f"runner-{next(_numbers)}.sock"
         self._path = path
         self._options = options
+        self._budget = budget
+        self._plan: MemoryPlan | None = None
+        self._too_large = False
         self._deaths = 0
         self._load_crashes = 0
         self._retry_at = 0.0
@@ -88,6 +96,7 @@ class Keeper:
         if self.runner is not None:
             await self.runner.stop()
             self.runner = None
+        self._budget.release(self.socket)
         self._turn(State.STOPPED)
         self.socket.unlink(missing_ok=True)
 
@@ -117,8 +126,8 @@ class Keeper:
         return self.runner
 
     def look_again(self) -> None:
-        """Try a failed model again if its files have changed since."""
-        if self.state is State.FAILED and self._signature() != self._seen:
+        """Try a failed model again if its files have changed since, or there is memory now."""
+        if self.state is State.FAILED and (self._signature() != self._seen or self._has_room()):
             self.try_again()
 
     def try_again(self) -> None:
@@ -147,6 +156,9 @@ class Keeper:
             self._seen = await asyncio.to_thread(self._signature)
             try:
                 self.runner = await self._load()
+            except ModelMemoryError as error:
+                self._too_large = True
+                await self._fail(str(error))
             except (CatalogueError, LoadRefusedError) as error:
                 await self._fail(str(error))
             except RunnerCrashedError as error:
@@ -158,8 +170,14 @@ class Keeper:
 
     async def _load(self) -> Runner:
         self.manifest = await asyncio.to_thread(read_manifest, self._path)
-        await asyncio.to_thread(check_digest, self.manifest, self._path.parent)
-        return await launch(self._path, self.socket, self._options)
+        models = self._path.parent
+        await asyncio.to_thread(check_digest, self.manifest, models)
+        facts = await asyncio.to_thread(inspect, self.manifest, models)
+        self._plan = planned(facts, self.manifest.context, self._options)
+        await self._budget.reserve(self.socket, self.name, self._plan, self._options)
+        runner = await launch(self._path, self.socket, self._options)
+        self._budget.loaded(self.socket)
+        return runner
 
     async def _watch(self, runner: Runner) -> None:
         self._turn(State.READY)
@@ -181,6 +199,7 @@ class Keeper:
             await self._fail(f"{reason}, {_LOAD_CRASHES} times in a row; the file is damaged")
 
     async def _back_off(self, reason: str) -> None:
+        self._budget.release(self.socket)
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._deaths)
         self._deaths += 1
         self.restarts += 1
@@ -190,11 +209,17 @@ class Keeper:
         await asyncio.sleep(delay)
 
     async def _fail(self, reason: str) -> None:
-        """Wait until somebody asks for the model after its files have changed."""
+        """Wait until somebody asks for the model after what is wrong has changed."""
+        self._budget.release(self.socket)
         self._turn(State.FAILED, reason)
         _log.error("model %s: %s", self.name, reason)
         self._changed.clear()
         await self._changed.wait()
+        self._too_large = False
+
+    def _has_room(self) -> bool:
+        """Whether a model that was too large for the machine's free memory would fit now."""
+        return self._too_large and self._plan is not None and fits(self._plan, self._budget.free())
 
     def _signature(self) -> tuple[object, ...]:
         """Changes when the manifest or the weights do."""

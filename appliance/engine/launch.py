@@ -99,11 +99,10 @@ async def launch(manifest: Path, socket: Path, options: EngineOptions) -> Runner
     finally:
         os.close(writing)
     try:
-        report = await _report(reading)
+        return await _judge(process, socket, await _report(reading))
     except BaseException:
         await _stop(process)
         raise
-    return await _judge(process, socket, report)
 
 
 async def _judge(process: Process, socket: Path, report: dict[str, Any] | None) -> Runner:

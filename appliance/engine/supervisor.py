@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from appliance.engine.admin import admin_routes
 from appliance.engine.aliases import Aliases
 from appliance.engine.asgi import HANDLERS, json_response, parse_json, read_body
+from appliance.engine.budget import MemoryBudget
 from appliance.engine.errors import (
     BadRequestError,
     ModelFailedError,
@@ -61,7 +62,9 @@ class Supervisor:
         self._options = options
         self._flights = Flights()
         self._aliases = Aliases(state_dir / "aliases.json")
-        self._fleet = Fleet(models, run_dir, options, self._flights, self._aliases.__contains__)
+        self._fleet = Fleet(
+            models, run_dir, options, MemoryBudget(), self._flights, self._aliases.__contains__
+        )
         self._switch = Switch(self._fleet, self._aliases)
 
     def app(self) -> Starlette:

@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any, NoReturn
 
 from jinja2 import Template, TemplateError
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from appliance.catalogue.sandbox import Sandbox
 from appliance.engine.errors import BadRequestError, ModelLoadError
 from appliance.engine.options import LIMITS
 
-_REPEAT = 65_536  # characters or items that `*` may make
-_POWER = 64  # largest exponent of `**`
 _GUARDS = range(0xF0000, 0xFFFFE)  # a private-use plane: no text means anything by it
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja without attributes that lead out, and without operators that eat memory."""
-
-    intercepted_binops = frozenset(("*", "**"))
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 - Jinja's signature
-        """Compute `left operator right` if the result stays small."""
-        if operator == "**" and not (abs(left) <= _REPEAT and abs(right) <= _POWER):
-            raise SecurityError("the power is too large")
-        sized = [len(side) for side in (left, right) if hasattr(side, "__len__")]
-        if operator == "*" and sized:
-            times = max((side for side in (left, right) if isinstance(side, int)), default=1)
-            if sized[0] * times > _REPEAT:
-                raise SecurityError("the repetition is too long")
-        return super().call_binop(context, operator, left, right)
 
 
 class ChatTemplate:
@@ -57,11 +36,8 @@ class ChatTemplate:
         self.digest = hashlib.sha256(source.encode()).hexdigest()
         self._starts = re.compile(f"(?=({markers.pattern}))", re.DOTALL)
         self._source = source
-        environment = _Sandbox(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals.update(bos_token=bos, eos_token=eos, raise_exception=_refuse)
+        environment = Sandbox()
+        environment.globals.update(bos_token=bos, eos_token=eos)
         try:
             self._template: Template = environment.from_string(source)
         except TemplateError as error:
@@ -125,11 +101,3 @@ class ChatTemplate:
         starts = [match.start() + 1 for match in self._starts.finditer(text)]
         borders = [0, *starts, len(text)]
         return guard.join(text[a:b] for a, b in pairwise(borders))
-
-
-def _refuse(message: str) -> NoReturn:
-    raise TemplateError(str(message)[:300])
-
-
-def _to_json(value: object, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)

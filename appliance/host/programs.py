@@ -47,8 +47,9 @@ def _writer(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _engine(settings: Settings) -> tuple[str, ...]:
-    options = EngineOptions(
+def engine_options(settings: Settings) -> EngineOptions:
+    """The sizes that the engine is started with."""
+    return EngineOptions(
         threads=settings.engine_threads,
         sequences=settings.engine_sequences,
         context=settings.engine_context,
@@ -57,12 +58,15 @@ def _engine(settings: Settings) -> tuple[str, ...]:
         prefixes=settings.engine_prefixes,
         draft=settings.engine_draft,
     )
+
+
+def _engine(settings: Settings) -> tuple[str, ...]:
     return (
         f"--socket={settings.engine_socket}",
         f"--models={settings.models}",
         f"--run-dir={settings.run}",
         f"--state-dir={settings.engine}",
-        *options.arguments(),
+        *engine_options(settings).arguments(),
     )
 
 

@@ -27,7 +27,7 @@ def known_metadata(model: KnownModel, changes: Mapping[str, object]) -> dict[str
     return {
         "general.architecture": model.family,
         "general.file_type": 15,
-        "tokenizer.ggml.tokens": Array(shape.vocabulary),
+        "tokenizer.ggml.tokens": Array(True, shape.vocabulary),
         **{f"{model.family}.{key}": value for key, value in numbers.items()},
         **changes,
     }

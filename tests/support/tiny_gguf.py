@@ -25,7 +25,8 @@ _WORDS = (
 class Shape:
     """Size of a model: widths in elements, `quantised` for Q8_0 instead of F32 matrices.
 
-    `kv_heads` is the number of heads for keys and values; 0 means one for each head.
+    `kv_heads` below `heads` is grouped-query attention (0: as many as heads); `four_bit` takes
+    Q4_0, which llama.cpp lays out anew for the processor; `tied` leaves the output matrix out.
     """
 
     width: int = 64
@@ -36,9 +37,12 @@ class Shape:
     context: int = 512
     quantised: bool = False
     kv_heads: int = 0
+    four_bit: bool = False
+    tied: bool = False
 
     @property
     def kv_width(self) -> int:
+        """Elements of one token's keys, and of its values, in one layer."""
         return self.width // self.heads * (self.kv_heads or self.heads)
 
 
@@ -156,7 +160,8 @@ def _add_vocabulary(
 def _tensors(shape: Shape) -> Iterator[tuple[str, int, int]]:
     """Name, rows and columns of every tensor; one row and no matrix for the norms."""
     yield "token_embd.weight", shape.vocabulary, shape.width
-    yield "output.weight", shape.vocabulary, shape.width
+    if not shape.tied:
+        yield "output.weight", shape.vocabulary, shape.width
     yield "output_norm.weight", 0, shape.width
     for layer in range(shape.layers):
         block = f"blk.{layer}"
@@ -181,6 +186,10 @@ def _add_tensor(
 ) -> None:
     if rows == 0:
         writer.add_tensor(name, np.ones(columns, dtype=np.float32))
+    elif shape.four_bit:
+        writer.add_tensor(
+            name, _random_q4(random, rows, columns), raw_dtype=gguf.GGMLQuantizationType.Q4_0
+        )
     elif not shape.quantised:
         values = random.standard_normal((rows, columns), dtype=np.float32)
         writer.add_tensor(name, values * np.float32(columns**-0.5 * 2))
@@ -200,3 +209,12 @@ def _random_q8(random: np.random.Generator, rows: int, columns: int) -> np.ndarr
     out[:, :2] = np.frombuffer(scale.tobytes(), dtype=np.uint8)
     out[:, 2:] = random.integers(0, 256, (blocks, 32), dtype=np.uint8)
     return out.reshape(rows, columns // 32 * 34)
+
+
+def _random_q4(random: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Random blocks of 32 four-bit integers behind a half-precision scale (ggml's Q4_0)."""
+    out = np.empty((rows * columns // 32, 18), dtype=np.uint8)
+    scale = np.float16(2 * columns**-0.5 / 4.6)  # 4.6: deviation of a uniform four-bit integer
+    out[:, :2] = np.frombuffer(scale.tobytes(), dtype=np.uint8)
+    out[:, 2:] = random.integers(0, 256, (len(out), 16), dtype=np.uint8)
+    return out.reshape(rows, columns // 32 * 18)

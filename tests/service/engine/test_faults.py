@@ -19,7 +19,8 @@ from appliance.catalogue.digest import file_digest
 from appliance.engine.client import EngineClient
 from appliance.engine.errors import EngineError
 from tests.service.engine.conftest import ENDLESS, Engine, add_model, chat
-from tests.support.tiny_gguf import Shape, write_manifest
+from tests.support.gguf_bytes import words
+from tests.support.tiny_gguf import write_manifest
 from tests.support.wait import wait_until
 
 
@@ -59,6 +60,14 @@ def not_finite(weights: Path) -> None:
     weights.write_bytes(raw)
 
 
+def unknown_scaling(weights: Path) -> None:
+    """A value that only llama.cpp looks at, which then aborts; 64 bytes keep the alignment."""
+    raw = weights.read_bytes()
+    count = int.from_bytes(raw[16:24], "little") + 1
+    entry = words("llama.rope.scaling.type", "s" * 21)
+    weights.write_bytes(raw[:16] + count.to_bytes(8, "little") + entry + raw[24:])
+
+
 @pytest.mark.parametrize(
     "damage", [truncated, headless, empty, huge_counts, flipped_header, not_finite]
 )
@@ -92,7 +101,9 @@ def test_a_damaged_file_fails_alone_and_by_name(
 
 def test_a_file_that_crashes_llama_cpp_takes_only_its_own_runner_down(own_engine: Engine) -> None:
     add_model(own_engine, "tiny")
-    add_model(own_engine, "bad", shape=Shape(layers=0))
+    weights = add_model(own_engine, "bad")
+    unknown_scaling(weights)
+    resign(weights)
     own_engine.start()
     own_engine.wait_for("tiny", "ready")
     bad = own_engine.wait_for("bad", "backoff")

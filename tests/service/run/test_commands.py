@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -74,7 +75,11 @@ def test_models_are_listed_with_what_the_engine_says(cloister: Cloister) -> None
     assert (model["name"], model["state"]) == ("demo", "ready")
     shown = cloister.call("model", "show", "demo").stdout
     assert model["sha256"] in shown
-    assert cloister.json("model", "show", "demo")["bytes"] == model["bytes"]
+    assert re.search(r"^memory needed +\d+\.\d MB$", shown, re.MULTILINE)
+    row = cloister.json("model", "show", "demo")
+    assert row["bytes"] == model["bytes"]
+    assert row["memory"]["fits"] == "loaded"
+    assert row["memory"]["needed"] > row["memory"]["cache"] > 0
     assert cloister.call("model", "show", "other").returncode == 1
 
 

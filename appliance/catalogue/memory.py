@@ -1,0 +1,125 @@
+"""How much memory a loaded model takes, before it is loaded.
+
+What llama.cpp allocates follows from the file's sizes and from what is asked of it, so most of this
+is arithmetic: weights are mapped, the cache is written at once, activations are bounded by the
+widest layer of one step. The constants were measured; docs/engine.md has the table, and a test
+holds the sum against running processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.catalogue.facts import ModelFacts
+
+_CELLS = 256  # llama.cpp rounds the length of a cache up to this
+_CELL_BYTES = 64  # position and sequences of one cell
+_CACHED = 2  # bytes of a cached element (F16)
+_FLOAT = 4
+_MASKED = 2  # bytes of the attention mask for a token and a cell
+_CANDIDATE = 12  # bytes that a sampler keeps for each token of the vocabulary
+_TILE = 64  # rows and columns of one piece of attention, for one thread
+
+# A runner with all that it imports, measured without a model.
+_RUNNER = 70 * 1024 * 1024
+# Twice the vocabulary, llama.cpp's and the grammars'; measured on seven published ones.
+_TOKEN = 530
+_MERGE = 165
+
+
+@dataclass(frozen=True)
+class LoadSizes:
+    """What a load asks of llama.cpp.
+
+    Args:
+        cells: tokens of the KV cache, all sequences together.
+        unified: whether the sequences share its cells; else each has an equal part of its own.
+        sequences: decoded at the same time.
+        outputs: tokens of one decode step that get probabilities, at most.
+        step_tokens: tokens of one decode step at most.
+        threads: that decode.
+    """
+
+    cells: int
+    unified: bool
+    sequences: int
+    outputs: int
+    step_tokens: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes that one runner takes with its model loaded and its cache in use.
+
+    Args:
+        weights: the mapped file.
+        repacked: matrices that are laid out anew for the processor, beside the file.
+        cache: keys and values.
+        compute: activations, logits and samplers.
+        runner: the process itself, with the vocabulary.
+    """
+
+    weights: int
+    repacked: int
+    cache: int
+    compute: int
+    runner: int
+
+    @property
+    def resident(self) -> int:
+        """What the process shows as its resident set where memory is plenty."""
+        return self.repacked + self.needed
+
+    @property
+    def mapped(self) -> int:
+        """Weights that are used from the file's pages; the kernel counts them as free memory."""
+        return self.weights - self.repacked
+
+    @property
+    def needed(self) -> int:
+        """What must stay in memory: the file's pages of repacked matrices are never used again."""
+        return self.mapped + self.repacked + self.cache + self.compute + self.runner
+
+
+def plan_memory(facts: ModelFacts, sizes: LoadSizes) -> MemoryPlan:
+    """The memory that a model takes.
+
+    Args:
+        facts: of a checked file.
+        sizes: what the load will ask for.
+    """
+    stream = _rounded(sizes.cells)
+    streams = 1
+    if not sizes.unified:
+        stream, streams = _rounded(stream // sizes.sequences), sizes.sequences
+    cells = stream * streams
+    cache = cells * (facts.cache_elements * _CACHED + _CELL_BYTES) if facts.cache_elements else 0
+    return MemoryPlan(
+        weights=facts.weights,
+        repacked=facts.repacked,
+        cache=cache,
+        compute=_compute(facts, sizes, min(sizes.step_tokens, cells), stream),
+        runner=_RUNNER + facts.vocabulary * _TOKEN + facts.merges * _MERGE,
+    )
+
+
+def _compute(facts: ModelFacts, sizes: LoadSizes, tokens: int, stream: int) -> int:
+    """Buffers of one decode step, and what lies ready between steps.
+
+    llama.cpp lays the tensors of its graph over each other. At the widest place of a layer there
+    are three of the feed-forward part (gate, up and their product) or the queries, keys, values
+    and result of attention, beside the stream that passes by; the mask lasts for all layers.
+    """
+    logits = sizes.outputs * facts.vocabulary * _FLOAT
+    attention = 2 * max(facts.width, facts.heads * facts.head_width)
+    layer = tokens * _FLOAT * (5 * facts.width + max(attention, 3 * facts.inner))
+    graph = max(tokens * stream * _MASKED + layer, logits + tokens * _FLOAT * facts.width)
+    tile = _FLOAT * _TILE * (4 * facts.head_width + 2 * _TILE)
+    work = sizes.threads * tile + tokens * 2 * max(facts.width, facts.inner)
+    samplers = sizes.sequences * facts.vocabulary * _CANDIDATE
+    return graph + logits + work + samplers
+
+
+def _rounded(cells: int) -> int:
+    return -(-cells // _CELLS) * _CELLS
