@@ -30,6 +30,9 @@ ROOT = Path(__file__).parents[3]
 CONTEXT = 2048
 SHARED = EngineOptions(threads=1, sequences=8, context=8192, step_tokens=128)
 APART = EngineOptions(threads=1, sequences=4, context=8192, step_tokens=32)
+LIBRARIES = 16_000_000
+"""Bytes by which small models may differ besides: how many pages of the libraries are resident is
+the kernel's read-ahead, and another figure where they were just installed."""
 SHAPES = {
     "demo": None,
     "grouped": Shape(512, 1024, 6, 8, 4096, CONTEXT, quantised=True, kv_heads=2),
@@ -100,7 +103,7 @@ def test_the_plan_is_within_a_tenth_of_the_resident_set(
     plan = _plan(engine, name, SHARED)
     _fill(engine, name)
     resident = engine.status(name).memory_bytes
-    assert resident == pytest.approx(plan.resident, rel=0.1), plan
+    assert resident == pytest.approx(plan.resident, rel=0.1, abs=LIBRARIES), plan
     engine.stop()
 
 
@@ -110,7 +113,8 @@ def test_the_plan_holds_where_each_sequence_has_its_own_cells(
     engine = loaded(APART, "grouped")
     plan = _plan(engine, "grouped", APART)
     _fill(engine, "grouped")
-    assert engine.status("grouped").memory_bytes == pytest.approx(plan.resident, rel=0.1), plan
+    resident = engine.status("grouped").memory_bytes
+    assert resident == pytest.approx(plan.resident, rel=0.1, abs=LIBRARIES), plan
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_numbers(own_engine: Engine) -> None:
