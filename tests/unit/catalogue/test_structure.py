@@ -195,7 +195,7 @@ def test_a_template_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 def test_the_demo_model_passes() -> None:
     facts = inspect(read_manifest(ROOT / "models/demo.toml"), ROOT / "models")
-    assert (facts.architecture, facts.layers, facts.vocabulary) == ("llama", 5, 4096)
+    assert (facts.architecture, facts.layers, facts.vocabulary) == ("llama", 5, 8192)
     assert facts.quantisations == ("Q8_0", "F32")
 
 

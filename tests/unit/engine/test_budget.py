@@ -12,6 +12,7 @@ from appliance.catalogue.errors import ModelMemoryError
 from appliance.catalogue.memory import MemoryPlan
 from appliance.engine.budget import MemoryBudget, fits
 from appliance.engine.options import EngineOptions
+from tests.support.loop import run_apart
 
 MB = 10**6
 PLAN = MemoryPlan(
@@ -32,7 +33,7 @@ def test_a_plan_fits_with_a_twentieth_and_a_little_to_spare() -> None:
 def test_what_does_not_fit_is_refused_with_the_numbers_and_the_remedy() -> None:
     budget = MemoryBudget(lambda: 850 * MB)
     with pytest.raises(ModelMemoryError) as caught:
-        asyncio.run(budget.reserve(A, "a", PLAN, OPTIONS))
+        run_apart(budget.reserve(A, "a", PLAN, OPTIONS))
     assert str(caught.value) == (
         "'a' needs 800 MB of memory (weights 400 MB, KV cache 300 MB, compute 50 MB, runner 50 MB),"
         " and 850 MB are free. Lower engine_context (now 8192) or engine_sequences (now 16), stop"
@@ -45,7 +46,7 @@ def test_a_loading_model_holds_all_that_it_needs_a_loaded_one_what_the_kernel_do
     None
 ):
     budget = MemoryBudget(lambda: 2000 * MB)
-    asyncio.run(budget.reserve(A, "a", PLAN, OPTIONS))
+    run_apart(budget.reserve(A, "a", PLAN, OPTIONS))
     assert budget.free() == 1200 * MB
     budget.loaded(A)
     assert budget.free() == 1650 * MB
@@ -67,7 +68,7 @@ def test_a_second_model_waits_for_the_first_ones_load_and_then_fits() -> None:
         budget.loaded(A)
         await asyncio.wait_for(second, 5)
 
-    asyncio.run(both())
+    run_apart(both())
 
 
 def test_a_second_model_that_waited_in_vain_is_refused() -> None:
@@ -80,7 +81,7 @@ def test_a_second_model_that_waited_in_vain_is_refused() -> None:
         with pytest.raises(ModelMemoryError, match="and 650 MB are free"):
             await asyncio.wait_for(second, 5)
 
-    asyncio.run(both())
+    run_apart(both())
 
 
 def test_two_models_never_get_the_same_memory() -> None:
@@ -96,17 +97,17 @@ def test_two_models_never_get_the_same_memory() -> None:
         await asyncio.wait(loads)
         return done
 
-    assert asyncio.run(many()) == 2
+    assert run_apart(many()) == 2
 
 
 def test_two_runners_of_one_model_each_hold_their_own() -> None:
     budget = MemoryBudget(lambda: 2000 * MB)
-    asyncio.run(budget.reserve(A, "a", PLAN, OPTIONS))
+    run_apart(budget.reserve(A, "a", PLAN, OPTIONS))
     budget.loaded(A)
-    asyncio.run(budget.reserve(B, "a", PLAN, OPTIONS))
+    run_apart(budget.reserve(B, "a", PLAN, OPTIONS))
     budget.loaded(B)
     assert budget.free() == 1300 * MB
     with pytest.raises(ModelMemoryError, match=r"and 1\.30 GB are free"):
-        asyncio.run(budget.reserve(C, "a", LARGE, OPTIONS))
+        run_apart(budget.reserve(C, "a", LARGE, OPTIONS))
     budget.release(A)
     assert budget.free() == 1650 * MB
