@@ -143,6 +143,7 @@ class _Header:
         self._texts_left = LIMITS.array_texts
 
     def read(self) -> Gguf:
+        """The whole header, or a GgufError that names what is wrong with it."""
         version = self._version()
         tensors = self._count("tensors", LIMITS.tensors)
         keys = self._count("metadata entries", LIMITS.keys)

@@ -95,6 +95,7 @@ class _Structure:
         self._prefix = ""
 
     def facts(self, repacked: frozenset[str]) -> ModelFacts:
+        """What the file says of the model, once its parts have been held against each other."""
         self._check_whole()
         architecture = self._architecture()
         self._prefix = architecture

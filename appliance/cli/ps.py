@@ -47,7 +47,7 @@ def _watch(client: EngineClient) -> None:
     with suppress(KeyboardInterrupt), Live(table, console=console(), auto_refresh=False) as live:
         while True:
             live.update(table_of(_rows(client), _COLUMNS), refresh=True)
-            time.sleep(_REFRESH_SECONDS)
+            time.sleep(_REFRESH_SECONDS)  # a picture a second, until Ctrl-C
 
 
 def _rows(client: EngineClient) -> list[dict[str, Any]]:

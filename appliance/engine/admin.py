@@ -46,15 +46,18 @@ class _Admin:
         self._switch = switch
 
     async def aliases(self, _request: Request) -> Response:
+        """Every alias with its targets."""
         data = [_entry(name, targets) for name, targets in self._aliases.all().items()]
         return json_response({"object": "list", "data": data})
 
     async def prepare(self, request: Request) -> Response:
+        """Load the model of a move and have it answer, before anything moves."""
         body = await _fields(request, "model")
         move = await self._switch.prepare(request.path_params["alias"], body.get("model"))
         return json_response(move.body())
 
     async def activate(self, request: Request) -> Response:
+        """Move an alias to a model that has answered."""
         body = await _fields(request, "model", "by", "sha256")
         model, by = body.get("model"), body.get("by")
         if model is None or by is None:
@@ -64,11 +67,13 @@ class _Admin:
         return json_response(move.body())
 
     async def rollback(self, request: Request) -> Response:
+        """Move an alias back to what it pointed at before."""
         body = await _fields(request, "model")
         move = await self._switch.rollback(request.path_params["alias"], body.get("model"))
         return json_response(move.body())
 
     async def remove(self, request: Request) -> Response:
+        """Forget an alias."""
         move = await self._switch.remove(request.path_params["alias"])
         return json_response(move.body())
 

@@ -67,7 +67,7 @@ class Session:
 
     @property
     def csrf(self) -> str:
-        """Secret that each form of this session carries, 64 hexadecimal digits.
+        """Secret that each form of the signed-in person carries, 64 hexadecimal digits.
 
         Derived from the token, so that the database holds neither: HMAC-SHA-256 of a fixed label
         under the token.
@@ -75,7 +75,7 @@ class Session:
         return hmac.new(self.token.encode(), _CSRF_LABEL, hashlib.sha256).hexdigest()
 
     def csrf_matches(self, given: str | None) -> bool:
-        """Whether a form came with this session's secret; takes the same time either way."""
+        """Whether a form came with the right secret; takes the same time either way."""
         return hmac.compare_digest((given or "").encode("utf-8", "replace"), self.csrf.encode())
 
 

@@ -28,7 +28,7 @@ def guard() -> Response | None:
     Raises:
         Unauthorized: A script's request came without a session.
         RoleMissingError: The account has none of the roles; the log has a record of it.
-        CsrfError: The form was not made for this session.
+        CsrfError: The form was not made for whoever is signed in.
     """
     if request.endpoint is None:
         return None

@@ -69,7 +69,7 @@ def forget(response: Response) -> None:
 
 
 def csrf_token() -> str:
-    """The secret for the forms of this session."""
+    """The secret for the forms of whoever is signed in."""
     session = load_session()
     return "" if session is None else session.csrf
 
@@ -78,8 +78,8 @@ def check_csrf() -> None:
     """Refuse a form that another site made the browser send.
 
     Raises:
-        CsrfError: The form's secret is not this session's, or the browser says that another
-            site sent it (Fetch Metadata, `Sec-Fetch-Site`).
+        CsrfError: The form's secret is a wrong one, or the browser says that another site
+            sent it (Fetch Metadata, `Sec-Fetch-Site`).
     """
     session = load_session()
     if _from_elsewhere() or session is None:
