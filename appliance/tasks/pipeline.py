@@ -97,7 +97,8 @@ class _Run:
             yield from self._answer()
         except EngineError as error:
             yield self._failed(error)
-        except GeneratorExit:
+        except (GeneratorExit, KeyboardInterrupt):
+            # Ctrl-C may come while we wait for the engine's next byte: it is raised in here.
             outcome = _CANCELLED
             raise
         finally:

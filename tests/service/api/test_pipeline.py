@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from appliance.engine.client import EngineClient
 from appliance.tasks import TaskLibrary
 from appliance.tasks.pipeline import Pipeline
@@ -56,6 +58,16 @@ def test_closing_early_stops_the_engine_and_records_the_answer_so_far(stack: Sta
     assert end.content is not None
     assert end.content["text"] == shown
     wait_until(lambda: stack.engine.models()[0].in_use == 0, 10, "idle engine")
+
+
+def test_ctrl_c_while_the_engine_is_awaited_is_a_cancellation(stack: Stack) -> None:
+    asked = work(long_request())
+    events = Pipeline(stack.engine, stack.log).run(asked)
+    next(events)
+    with pytest.raises(KeyboardInterrupt):
+        events.throw(KeyboardInterrupt())
+    _, end = find(read_records(stack.settings), asked.record_id)
+    assert end.meta["outcome"] == "cancelled"
 
 
 def test_closing_before_the_first_event_leaves_no_record(stack: Stack) -> None:
