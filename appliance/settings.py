@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     engine_threads: int = Field(0, ge=0, description="Threads of a runner; 0 means all cores.")
     engine_sequences: int = Field(16, ge=1, le=64, description="Requests decoded at the same time.")
     engine_context: int = Field(
-        0, ge=0, description="Tokens of the KV cache shared by all sequences; 0 means 4 requests."
+        0, ge=0, description="Tokens of the KV cache that all sequences share; 0 means 4 requests."
     )
     engine_queue: int = Field(64, ge=0, description="Requests that may wait before a 503.")
     engine_step_tokens: int = Field(
@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     )
     engine_draft: int = Field(
         15, ge=0, le=64, description="Tokens guessed from the prompt at once; 0 guesses none."
+    )
+    engine_exact: bool = Field(
+        False, description="Cells of its own for each sequence: answers repeat to the last bit."
     )
 
     @classmethod

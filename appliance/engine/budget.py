@@ -25,12 +25,11 @@ def planned(facts: ModelFacts, request_context: int, options: EngineOptions) -> 
         request_context: tokens of one request at most, as in the manifest.
         options: sizes of the runner.
     """
-    shared = options.is_shared(request_context)
     sizes = LoadSizes(
         cells=options.kv_tokens(request_context),
-        unified=shared,
+        unified=not options.exact,
         sequences=options.sequences,
-        outputs=options.sequences + (options.drafts if shared else 0),
+        outputs=options.outputs,
         step_tokens=options.step_capacity,
         threads=options.thread_count,
     )

@@ -29,9 +29,10 @@ from appliance.engine.asgi import (
 from appliance.engine.errors import EngineError, UnknownRequestError
 from appliance.engine.identity import REQUEST_ID
 from appliance.engine.intake import Job, Served, admit
+from appliance.engine.outbox import Event
 from appliance.engine.pace import Pace
 from appliance.engine.protocol import ChatRequest, CompletionRequest, parse_request
-from appliance.engine.scheduler import Event, Scheduler
+from appliance.engine.scheduler import Scheduler
 
 _LOOK_SECONDS = 1.0
 

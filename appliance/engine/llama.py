@@ -83,6 +83,7 @@ class Loaded:
     vocab: Any
     vocabulary_size: int
     kv_tokens: int
+    sequence_tokens: int  # of them, for one sequence at most
     shared: bool  # one KV cache for all sequences, so that they can share cells
 
     def decode(self, batch: Any) -> int:  # noqa: ANN401 - a ctypes structure
@@ -116,7 +117,7 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
     Args:
         path: the GGUF file.
         request_context: tokens of one request at most.
-        options: sizes; the sequences share one KV cache unless it has room for all at once.
+        options: sizes.
         log: installed already; its first line explains a failure.
 
     Raises:
@@ -128,7 +129,6 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
         raise ModelLoadError(f"llama.cpp refuses {path.name!r}: {log.cause()}")
     # A recurrent state can be neither cut nor shared in parts.
     whole = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
-    shared = options.is_shared(request_context)
     context = lib.llama_init_from_model(model, _context_params(request_context, options))
     if not context:
         lib.llama_model_free(model)
@@ -144,7 +144,8 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
         vocab=vocab,
         vocabulary_size=lib.llama_vocab_n_tokens(vocab),
         kv_tokens=lib.llama_n_ctx(context),
-        shared=shared and not whole,
+        sequence_tokens=lib.llama_n_ctx_seq(context),
+        shared=not (options.exact or whole),
     )
 
 
@@ -159,10 +160,10 @@ def _context_params(request_context: int, options: EngineOptions) -> Any:  # noq
     params = lib.llama_context_default_params()
     params.n_ctx = options.kv_tokens(request_context)
     # One step is one piece for llama.cpp too, so its outputs keep the order of the batch.
-    shared = options.is_shared(request_context)
+    shared = not options.exact
     params.n_batch = params.n_ubatch = options.step_capacity
     params.n_seq_max = options.sequences + (options.prefixes if shared else 0)
-    params.n_outputs_max = options.sequences + (options.drafts if shared else 0)
+    params.n_outputs_max = options.outputs
     params.n_threads = params.n_threads_batch = options.thread_count
     params.kv_unified = shared
     return params

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _DRAFTING = 4  # sequences whose longest drafts fit into one step
+# Below 64 tokens in a step, llama.cpp's attention on the CPU takes each token by itself and skips
+# the cells that it may not see; from there on it computes whole tiles of 64 tokens by 64 cells.
+_ANSWER_TOKENS = 63
 
 
 @dataclass(frozen=True)
@@ -16,11 +19,12 @@ class EngineOptions:
 
     threads: int = 0  # of llama.cpp; 0 means all cores
     sequences: int = 16  # decoded at the same time
-    context: int = 0  # tokens of the KV cache shared by all sequences; 0 means 4 requests
+    context: int = 0  # tokens of the KV cache; 0 means 4 requests, or one a sequence if exact
     queue: int = 64  # requests that may wait
-    step_tokens: int = 256  # prompt tokens that one decode step carries at most
+    step_tokens: int = 256  # tokens that a step which reads prompts carries at most
     prefixes: int = 8  # beginnings of ended requests that stay in the KV cache
     draft: int = 15  # tokens of an answer guessed from its own prompt at once
+    exact: bool = False  # each sequence has cells of its own; nothing is shared or guessed
 
     @property
     def thread_count(self) -> int:
@@ -34,15 +38,7 @@ class EngineOptions:
 
     def kv_tokens(self, request_context: int) -> int:
         """Tokens of the KV cache for a model whose requests have `request_context` at most."""
-        return self.context or 4 * request_context
-
-    def is_shared(self, request_context: int) -> bool:
-        """Whether all sequences share one KV cache.
-
-        With room for everybody's longest request each has cells of its own instead, nothing is
-        shared or guessed, and an answer does not depend on its neighbours (docs/engine.md).
-        """
-        return self.kv_tokens(request_context) < self.sequences * request_context
+        return self.context or (self.sequences if self.exact else 4) * request_context
 
     @property
     def drafts(self) -> int:
@@ -50,9 +46,20 @@ class EngineOptions:
         return _DRAFTING * self.draft
 
     @property
+    def answer_capacity(self) -> int:
+        """Tokens that a step of answers carries at most: sampled, forced and guessed ones."""
+        return max(self.sequences, _ANSWER_TOKENS)
+
+    @property
     def step_capacity(self) -> int:
-        """Tokens that one decode step carries at most, of all kinds."""
-        return self.step_tokens + self.sequences + self.drafts
+        """Tokens that one decode step carries at most, of either kind."""
+        return max(self.step_tokens, self.answer_capacity)
+
+    @property
+    def outputs(self) -> int:
+        """Tokens of one decode step that get probabilities, at most."""
+        drafts = 0 if self.exact else self.drafts
+        return min(self.sequences + drafts, self.answer_capacity)
 
     def arguments(self) -> list[str]:
         """The same sizes as command line arguments."""
@@ -64,6 +71,7 @@ class EngineOptions:
             f"--step-tokens={self.step_tokens}",
             f"--prefixes={self.prefixes}",
             f"--draft={self.draft}",
+            *(["--exact"] if self.exact else []),
         ]
 
 
@@ -96,6 +104,7 @@ def add_option_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step-tokens", type=_bounded(16, 65_536), default=default.step_tokens)
     parser.add_argument("--prefixes", type=_bounded(0, 64), default=default.prefixes)
     parser.add_argument("--draft", type=_bounded(0, 64), default=default.draft)
+    parser.add_argument("--exact", action="store_true")
 
 
 def options_from(arguments: argparse.Namespace) -> EngineOptions:
@@ -108,6 +117,7 @@ def options_from(arguments: argparse.Namespace) -> EngineOptions:
         step_tokens=arguments.step_tokens,
         prefixes=arguments.prefixes,
         draft=arguments.draft,
+        exact=arguments.exact,
     )
 
 

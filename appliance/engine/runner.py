@@ -29,8 +29,9 @@ from appliance.engine.infill import find_infill, make_vocabulary
 from appliance.engine.intake import Served
 from appliance.engine.llama import Loaded, LogTail, engine_build, load
 from appliance.engine.options import EngineOptions, add_option_arguments, options_from
+from appliance.engine.outbox import Event
 from appliance.engine.process import die_with_parent
-from appliance.engine.scheduler import Event, Scheduler
+from appliance.engine.scheduler import Scheduler
 from appliance.engine.stepper import Stepper
 from appliance.engine.template import ChatTemplate
 from appliance.engine.vocab import Vocabulary
@@ -94,7 +95,7 @@ def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> S
         name=manifest.name,
         digest=manifest.sha256,
         build=engine_build(),
-        context=min(manifest.context, loaded.kv_tokens),
+        context=min(manifest.context, loaded.sequence_tokens),
         sequences=options.sequences,
         stops=manifest.stop,
         vocabulary=vocabulary,

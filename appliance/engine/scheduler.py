@@ -1,7 +1,7 @@
 """Continuous batching: one thread owns the llama.cpp context and decodes all live sequences.
 
-Each step carries the next token of every sequence that has one, and pieces of prompts that are
-still to be decoded, at most `step_tokens` of them. Sequences join and leave between any two steps.
+Each turn is a step that carries the next tokens of all answers, then one that carries pieces of
+prompts that are still to be decoded. Sequences join and leave between any two turns.
 A sequence holds KV cells only for the tokens that it has: when the cache is full, the one that
 joined last gives its cells up, waits at the head of the queue and is decoded again later.
 """
@@ -14,39 +14,26 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from appliance.engine.errors import QueueFullError
 from appliance.engine.options import EngineOptions
-from appliance.engine.sampling import TokenLogprobs
-from appliance.engine.sequence import Finish, Group, Sequence, Sink, ending
+from appliance.engine.outbox import Event, Outbox
+from appliance.engine.portions import Portions, divide
+from appliance.engine.sequence import Finish, Group, Sequence, ending
 from appliance.engine.sharing import Sharing
 from appliance.engine.stepper import Stepper
+from appliance.engine.tally import Tally
 
 _log = logging.getLogger(__name__)
 
-Event = tuple[Sink, list[int], TokenLogprobs | None, Finish | None]
-"""A sink, its new tokens, their log-probabilities, why it ended. No tokens and no end: started."""
+Place = tuple[Group, Sequence]
+"""Who decodes: a sequence, and the group that may fork from it."""
+
+Output = tuple[Group, Sequence, int]
+"""The same with the batch position whose logits it gets."""
 
 _HEADROOM = 64  # tokens of answer for which there must be cells before a request leaves the queue
 _SMOOTHING = 0.2  # weight of the latest request in the mean duration
-
-
-@dataclass
-class Tally:
-    """Counts since the start, for metrics; written by the scheduler's thread alone."""
-
-    steps: int = 0
-    prompt_tokens: int = 0
-    answer_tokens: int = 0
-    forced_tokens: int = 0
-    drafted_tokens: int = 0
-    accepted_tokens: int = 0
-    shared_tokens: int = 0
-    requests: int = 0
-    preemptions: int = 0
-    decode_seconds: float = 0.0
-    busy_seconds: float = 0.0
 
 
 class Scheduler:
@@ -55,7 +42,7 @@ class Scheduler:
     Args:
         stepper: decodes and samples; only this object's thread touches it.
         options: sizes.
-        deliver: takes the events of one step, in order; called once a step.
+        deliver: takes events in order; called after a turn, but not after each.
         on_fault: called with the error when decoding can not go on; must end the process.
     """
 
@@ -70,13 +57,14 @@ class Scheduler:
         self.tally = Tally()
         self._stepper = stepper
         self._options = options
-        self._deliver = deliver
+        self._outbox = Outbox(deliver)
         self._on_fault = on_fault
         self._wake = threading.Condition()
         self._waiting: deque[Group] = deque()
         self._live: list[Group] = []
         self._free_slots = list(range(options.sequences))
         self._sharing = Sharing(stepper, options.sequences, options.prefixes)
+        self._portions = Portions(options.step_tokens)
         self._cramped = False  # the last step found no room; the next one guesses nothing
         self._cancelled: list[Sequence] = []
         self._closing = False
@@ -144,7 +132,7 @@ class Scheduler:
                 self._wake.wait()
             if self._closing:
                 events = [event for group in self._all() for event in self._end_group(group)]
-                self._deliver(events)
+                self._outbox.put(events)
             return not self._closing
 
     def _turn(self) -> None:
@@ -154,7 +142,7 @@ class Scheduler:
         if self._live:
             events += self._step()
         if events:
-            self._deliver(events)
+            self._outbox.put(events)
 
     def _all(self) -> list[Group]:
         return [*self._live, *self._waiting]
@@ -213,13 +201,34 @@ class Scheduler:
     # --- one step ----------------------------------------------------------------------------
 
     def _step(self) -> list[Event]:
-        outputs = self._plan()
+        """Answers take their next tokens, then prompts are read, in a step of their own.
+
+        Apart, because attention over the shared cache skips other sequences' cells only where a
+        step holds few tokens, or long runs of one sequence.
+        """
+        answers, prompts = self._sort()
         self.tally.shared_tokens = self._sharing.saved_tokens
+        events: list[Event] = []
+        if answers:
+            began = time.perf_counter()
+            events, fits = self._decode(self._plan_answers(answers))
+            self._portions.answered(time.perf_counter() - began)
+            if not fits:
+                return events
+        if prompts:
+            outputs = self._plan_prompts(prompts, len(answers))
+            tokens, began = self._stepper.planned, time.perf_counter()
+            events += self._decode(outputs)[0]
+            self._portions.read(tokens, time.perf_counter() - began)
+        return events
+
+    def _decode(self, outputs: list[Output]) -> tuple[list[Event], bool]:
+        """Run what is planned; what came of it, and whether the cache had room for it."""
         began = time.perf_counter()
         decoded = self._stepper.decode()
         self.tally.decode_seconds += time.perf_counter() - began
         if not decoded:
-            return self._make_room()
+            return self._make_room(), False
         self._cramped = False
         self.tally.steps += 1
         events: list[Event] = []
@@ -228,37 +237,46 @@ class Scheduler:
                 events += self._extend(sequence, row)
         if any(event[3] is not None for event in events):
             self._sweep()
-        return events
+        return events, True
 
-    def _plan(self) -> list[tuple[Group, Sequence, int]]:
-        """Fill the batch; returns who gets logits, in the order of the batch.
-
-        Single tokens go in first. What is left is shared evenly by the longer pieces, so that
-        neither a long prompt stalls short ones nor the other way round.
-        """
-        self._stepper.clear()
-        outputs: list[tuple[Group, Sequence, int]] = []
-        long: list[tuple[Group, Sequence]] = []
-        drafts = 0 if self._cramped else self._options.drafts
+    def _sort(self) -> tuple[list[Place], list[Place]]:
+        """Who takes part in a turn: those that answer, and those whose prompt is read."""
+        answers: list[Place] = []
+        prompts: list[Place] = []
+        room = self._options.answer_capacity
         for group in self._live:
             if self._sharing.waits(group):
                 continue
-            members = group.live if group.forked else [group.first]
-            for member in members:
-                if member.pending == 1:
-                    guesses = self._stepper.guesses(member, drafts)
-                    drafts -= len(guesses)
-                    row = self._stepper.add(member, 1, guesses)
+            for member in group.live if group.forked else [group.first]:
+                brief = member.pending == 1 or (group.forked and member.pending <= room)
+                if brief:
+                    room -= member.pending
+                (answers if brief else prompts).append((group, member))
+        return answers, prompts
+
+    def _plan_answers(self, answers: list[Place]) -> list[Output]:
+        """Fill a step with the next tokens of answers and with guesses; who gets logits."""
+        self._stepper.clear()
+        room = self._options.answer_capacity - sum(member.pending for _, member in answers)
+        drafts = 0 if self._cramped else min(self._options.drafts, room)
+        outputs: list[Output] = []
+        for group, member in answers:
+            guesses = self._stepper.guesses(member, drafts)
+            drafts -= len(guesses)
+            outputs.append((group, member, self._stepper.add(member, member.pending, guesses)))
+        return outputs
+
+    def _plan_prompts(self, prompts: list[Place], answers: int) -> list[Output]:
+        """Fill a step with pieces of prompts; who gets logits, in the order of the batch."""
+        self._stepper.clear()
+        size = self._portions.size(answers, len(prompts))
+        outputs: list[Output] = []
+        pieces = divide([member.pending for _, member in prompts], size)
+        for (group, member), count in zip(prompts, pieces, strict=True):
+            if count:
+                row = self._stepper.add(member, count)
+                if member.pending == 0:
                     outputs.append((group, member, row))
-                else:
-                    long.append((group, member))
-        room = max(self._options.step_tokens - len(outputs), len(long))
-        for index, (group, member) in enumerate(long):
-            count = min(member.pending, max(1, room // (len(long) - index)))
-            room -= count
-            row = self._stepper.add(member, count)
-            if member.pending == 0:
-                outputs.append((group, member, row))
         return outputs
 
     def _fork(self, group: Group, member: Sequence) -> list[Sequence]:

@@ -64,6 +64,11 @@ class Stepper:
         """Whether sequences can share cells."""
         return self._loaded.shared
 
+    @property
+    def planned(self) -> int:
+        """Tokens in the step so far."""
+        return len(self._batch)
+
     def prepare(self, sequence: Sequence, prompt_length: int) -> None:
         """Make what a sequence needs to sample, when it first leaves the queue."""
         guessable = sequence.grammar is None and sequence.sampling.top_logprobs is None

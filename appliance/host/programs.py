@@ -57,6 +57,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         step_tokens=settings.engine_step_tokens,
         prefixes=settings.engine_prefixes,
         draft=settings.engine_draft,
+        exact=settings.engine_exact,
     )
 
 

@@ -21,7 +21,14 @@ from tests.support.wait import wait_until
 
 # Each sequence has cells of its own and one kernel is used, so an answer does not depend on what
 # else runs (docs/engine.md): a wrong text can only come from a wrong model.
-EXACT = ("--threads=1", "--sequences=4", "--context=1024", "--queue=16", "--step-tokens=32")
+EXACT = (
+    "--threads=1",
+    "--sequences=4",
+    "--context=1024",
+    "--queue=16",
+    "--step-tokens=32",
+    "--exact",
+)
 QUANTISED = Shape(quantised=True)
 CLIENTS = 8
 MOVES = 12

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from appliance.engine.grammar import CompiledSchema, GrammarState
 from appliance.engine.llama import Loaded
 from appliance.engine.options import EngineOptions
+from appliance.engine.outbox import Event
 from appliance.engine.sampling import Sampling, TokenLogprobs
-from appliance.engine.scheduler import Event, Scheduler
+from appliance.engine.scheduler import Scheduler
 from appliance.engine.sequence import Finish, Group, Sequence
 from appliance.engine.stepper import Stepper
 from appliance.engine.vocab import Vocabulary

@@ -196,7 +196,7 @@ def test_what_can_never_fit_fails_and_holds_nobody_up(
 ) -> None:
     path = tmp_path_factory.mktemp("small-cache") / "model.gguf"
     write_tiny_gguf(path)
-    options = EngineOptions(threads=1, sequences=3, context=768, step_tokens=64)
+    options = EngineOptions(threads=1, sequences=3, context=768, step_tokens=64, exact=True)
     loaded = load(path, 256, options, log_tail)
     with Bench(loaded, Vocabulary(loaded), options) as bench:
         large = bench.start("the user " * 300, 5)[0][0]
@@ -212,7 +212,7 @@ def test_with_cells_of_its_own_an_answer_is_the_same_to_the_last_bit_whatever_el
 ) -> None:
     path = tmp_path_factory.mktemp("own-cells") / "model.gguf"
     write_tiny_gguf(path, DEMO_SIZE)
-    options = EngineOptions(threads=1, sequences=4, context=4 * 512, step_tokens=59)
+    options = EngineOptions(threads=1, sequences=4, step_tokens=59, exact=True)
     loaded = load(path, 512, options, log_tail)
     sampling = Sampling(temperature=1.0, top_logprobs=1)
     prompts = ["the user that was " * (3 + 9 * n) for n in range(6)]
