@@ -16,7 +16,7 @@ from appliance.engine.options import EngineOptions
 from appliance.engine.relay import Call, RunnerGoneError, call_whole
 
 _STATUS_SECONDS = 2.0
-_COUNTED = ("in_use", "queued", "tokens_per_second", "prompt_tokens", "answer_tokens")
+_COUNTED = ("in_use", "queued", "tokens_per_second", "prompt_tokens", "answer_tokens", "warmed")
 
 Reading = Mapping[str, Any]
 
