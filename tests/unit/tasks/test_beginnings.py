@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from appliance.tasks.beginnings import beginnings
 from appliance.tasks.library import TaskLibrary
 
@@ -32,8 +34,11 @@ def test_the_samples_of_a_task_differ_in_every_input_and_nowhere_else(tmp_path: 
     assert texts == ("Mind the note. Greet a (a).", "Mind the note. Greet 7 (7).")
 
 
-def test_a_task_whose_template_refuses_the_samples_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "greet.yaml").write_text(TASK.replace("{{ note }}", "{{ note.author }}"))
+@pytest.mark.parametrize("expression", ["note.author", "1 // (note | int)", "note + 1"])
+def test_a_task_whose_template_refuses_the_samples_is_left_out(
+    tmp_path: Path, expression: str
+) -> None:
+    (tmp_path / "greet.yaml").write_text(TASK.replace("{{ note }}", f"{{{{ {expression} }}}}"))
     tasks = TaskLibrary.load(tmp_path)
     assert beginnings(tasks) == []
 
