@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, IPvAnyNetwork
 from pydantic_settings import (
@@ -18,6 +18,9 @@ from pydantic_settings import (
 
 # sun_path holds 108 bytes with the closing NUL (unix(7)); the longest of our socket names takes 48.
 _LONGEST_RUN_DIR = 58
+
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+"""Number formats that llama.cpp offers for a KV cache."""
 
 
 class Settings(BaseSettings):
@@ -76,6 +79,16 @@ class Settings(BaseSettings):
     )
     engine_exact: bool = Field(
         False, description="Cells of its own for each sequence: answers repeat to the last bit."
+    )
+    engine_gpu_layers: int = Field(
+        0, ge=-1, le=10_000, description="Layers that a GPU computes; -1 means all, 0 none."
+    )
+    engine_flash_attention: Literal["auto", "on", "off"] = Field(
+        "auto", description="Attention without a matrix of scores; auto where llama.cpp can."
+    )
+    engine_cache_type_k: CacheType = Field("f16", description="Number format of cached keys.")
+    engine_cache_type_v: CacheType = Field(
+        "f16", description="Number format of cached values; quantised ones need flash attention."
     )
 
     @classmethod

@@ -18,7 +18,8 @@ class ModelFacts:
         inner: elements that its widest feed-forward part makes of a token, all experts together.
         heads: attention heads.
         head_width: elements of one head.
-        cache_elements: keys and values of one token in all layers; 0 for a model without cache.
+        cache_keys: elements of one token's keys in all layers; 0 for a model without cache.
+        cache_values: the same of its values.
         vocabulary: tokens.
         merges: rules by which the vocabulary joins tokens.
         weights: bytes of all tensors.
@@ -33,7 +34,8 @@ class ModelFacts:
     inner: int
     heads: int
     head_width: int
-    cache_elements: int
+    cache_keys: int
+    cache_values: int
     vocabulary: int
     merges: int
     weights: int

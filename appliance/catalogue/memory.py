@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.catalogue.facts import ModelFacts
+from appliance.catalogue.quantisation import QUANTISATIONS
 
+_FORMATS = {each.name.lower(): each for each in QUANTISATIONS.values()}
 _CELLS = 256  # llama.cpp rounds the length of a cache up to this
 _CELL_BYTES = 64  # position and sequences of one cell
-_CACHED = 2  # bytes of a cached element (F16)
 _FLOAT = 4
 _MASKED = 2  # bytes of the attention mask for a token and a cell
 _CANDIDATE = 12  # bytes that a sampler keeps for each token of the vocabulary
@@ -38,6 +39,9 @@ class LoadSizes:
         outputs: tokens of one decode step that get probabilities, at most.
         step_tokens: tokens of one decode step at most.
         threads: that decode.
+        key_type: number format of the cached keys, as llama.cpp spells it.
+        value_type: the same of the cached values.
+        flash: whether attention does without a matrix of scores.
     """
 
     cells: int
@@ -46,6 +50,9 @@ class LoadSizes:
     outputs: int
     step_tokens: int
     threads: int
+    key_type: str = "f16"
+    value_type: str = "f16"
+    flash: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,11 +101,11 @@ def plan_memory(facts: ModelFacts, sizes: LoadSizes) -> MemoryPlan:
     if not sizes.unified:
         stream, streams = _rounded(stream // sizes.sequences), sizes.sequences
     cells = stream * streams
-    cache = cells * (facts.cache_elements * _CACHED + _CELL_BYTES) if facts.cache_elements else 0
+    cached = _bytes(facts.cache_keys, sizes.key_type) + _bytes(facts.cache_values, sizes.value_type)
     return MemoryPlan(
         weights=facts.weights,
         repacked=facts.repacked,
-        cache=cache,
+        cache=cells * (cached + _CELL_BYTES) if cached else 0,
         compute=_compute(facts, sizes, min(sizes.step_tokens, cells), stream),
         runner=_RUNNER + facts.vocabulary * _TOKEN + facts.merges * _MERGE,
     )
@@ -110,15 +117,23 @@ def _compute(facts: ModelFacts, sizes: LoadSizes, tokens: int, stream: int) -> i
     llama.cpp lays the tensors of its graph over each other. At the widest place of a layer there
     are three of the feed-forward part (gate, up and their product) or the queries, keys, values
     and result of attention, beside the stream that passes by; the mask lasts for all layers.
+    Without flash attention each head has a score for every pair of token and cell, too.
     """
     logits = sizes.outputs * facts.vocabulary * _FLOAT
     attention = 2 * max(facts.width, facts.heads * facts.head_width)
+    attention += 0 if sizes.flash else facts.heads * stream
     layer = tokens * _FLOAT * (5 * facts.width + max(attention, 3 * facts.inner))
     graph = max(tokens * stream * _MASKED + layer, logits + tokens * _FLOAT * facts.width)
     tile = _FLOAT * _TILE * (4 * facts.head_width + 2 * _TILE)
     work = sizes.threads * tile + tokens * 2 * max(facts.width, facts.inner)
     samplers = sizes.sequences * facts.vocabulary * _CANDIDATE
     return graph + logits + work + samplers
+
+
+def _bytes(elements: int, kind: str) -> int:
+    """What elements of a number format take."""
+    found = _FORMATS[kind]
+    return elements * found.block_bytes // found.block
 
 
 def _rounded(cells: int) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.catalogue.errors import CatalogueError
 from appliance.database.errors import DatabaseError
-from appliance.engine.errors import EngineError
+from appliance.engine.errors import EngineError, OptionsError
 from appliance.host.errors import HostError
 from appliance.identity.errors import IdentityError
 from appliance.tasks.errors import TaskError
@@ -25,6 +25,7 @@ _EXPECTED = (
     DatabaseError,
     EngineError,
     IdentityError,
+    OptionsError,
     TaskError,
 )
 

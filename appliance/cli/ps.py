@@ -24,7 +24,8 @@ def command(watch: bool, as_json: bool) -> None:
     """Show how each model runs: its aliases, memory, processor, load and speed.
 
     Tokens per second are those of the answers of the last ten seconds, all requests together;
-    prompt and answer tokens are counted since the model was loaded.
+    prompt and answer tokens are counted since the model was loaded. Flash is whether attention
+    does without a matrix of scores, cache the number formats of cached keys and values, as set.
 
     \b
     Examples:
@@ -66,6 +67,8 @@ def _row(model: ModelStatus) -> dict[str, Any]:
         "in_use": model.in_use,
         "sequences": model.sequences,
         **{name: own[name] for name in _COUNTS},
+        "flash": own["flash_attention"],
+        "cache": f"{own['cache_type_k']}/{own['cache_type_v']}",
         "error": model.error,
     }
 
@@ -83,4 +86,6 @@ _COLUMNS: Final = {
     "in_use": words,
     **dict.fromkeys(_COUNTS, words),
     "tokens_per_second": _speed,
+    "flash": words,
+    "cache": words,
 }

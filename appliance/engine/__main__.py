@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from appliance.engine.asgi import bind_socket, server
-from appliance.engine.errors import AliasFileError, SocketInUseError
+from appliance.engine.errors import AliasFileError, OptionsError, SocketInUseError
 from appliance.engine.options import add_option_arguments, options_from
 from appliance.engine.supervisor import Supervisor
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         supervisor = Supervisor(given.models, given.run_dir, state_dir, options_from(given))
         listener = bind_socket(given.socket)
-    except (AliasFileError, SocketInUseError, OSError) as error:
+    except (AliasFileError, OptionsError, SocketInUseError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
         return 1
     # uvicorn raises the signals that it took once more when it is done; we end in our own way.

@@ -32,6 +32,9 @@ def planned(facts: ModelFacts, request_context: int, options: EngineOptions) -> 
         outputs=options.outputs,
         step_tokens=options.step_capacity,
         threads=options.thread_count,
+        key_type=options.cache_type_k,
+        value_type=options.cache_type_v,
+        flash=options.flash_attention != "off",
     )
     return plan_memory(facts, sizes)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import socket as net
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,6 +200,15 @@ class EngineClient:
     def names(self) -> list[ModelStatus]:
         """All names that a request may ask for: the models, then their aliases."""
         return [_model_status(entry) for entry in self._call("GET", "/v1/models").json()["data"]]
+
+    def want_beginnings(self, beginnings: Sequence[Mapping[str, Any]]) -> None:
+        """Have decoded ahead what requests of each kind begin with, from now on.
+
+        Args:
+            beginnings: for each kind `{"model", "samples"}`, the samples two chat requests; they
+                take the place of those that were handed over before.
+        """
+        self._call("PUT", "/v1/beginnings", {"beginnings": list(beginnings)})
 
     def chat(self, body: Mapping[str, Any], request_id: str | None = None) -> Answer:
         """Run a chat completion to its end; `body` is OpenAI's, without `stream`."""

@@ -269,6 +269,10 @@ class ModelLoadError(Exception):
     """The file is no GGUF, is cut off or damaged, or does not fit in memory."""
 
 
+class OptionsError(ValueError):
+    """Two engine settings contradict each other; names both and what to change."""
+
+
 class SocketInUseError(Exception):
     """Another process answers on the socket that this one should open."""
 

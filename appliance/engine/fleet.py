@@ -37,6 +37,7 @@ class Fleet:
         budget: of memory, for all runners together.
         flights: the requests under way, for stopping no runner that still answers.
         is_alias: whether a name is an alias's; a model of that name is left out.
+        on_ready: called whenever a model has been loaded that answers requests from now on.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Fleet:
         budget: MemoryBudget,
         flights: Flights,
         is_alias: Callable[[str], bool],
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Know no model yet."""
         self._folder = folder
@@ -55,6 +57,7 @@ class Fleet:
         self._budget = budget
         self._flights = flights
         self._is_alias = is_alias
+        self._on_ready = on_ready
         self._keepers: dict[str, Keeper] = {}
         self._stamps: dict[str, _Stamp] = {}
         self._folder_stamp = 0
@@ -146,7 +149,9 @@ class Fleet:
         """Keep a model as its manifest is now."""
         path = self._folder / f"{name}.toml"
         manifest, fault = _read(path)
-        new = Keeper(path, manifest, self._run_dir, self._options, self._budget, fault)
+        new = Keeper(
+            path, manifest, self._run_dir, self._options, self._budget, fault, self._on_ready
+        )
         self._disinherit(name)
         old = self._keepers.get(name)
         if old is None or old.state is not State.READY:
@@ -172,6 +177,7 @@ class Fleet:
         else:
             self._keepers[new.name] = new
             self._retire(old)
+            self._on_ready()
         del self._heirs[new.name]
 
     def _disinherit(self, name: str) -> None:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from appliance.engine.ahead import Ahead
 from appliance.engine.answers import Answering
 from appliance.engine.asgi import (
     HANDLERS,
@@ -28,10 +29,15 @@ from appliance.engine.asgi import (
 )
 from appliance.engine.errors import EngineError, UnknownRequestError
 from appliance.engine.identity import REQUEST_ID
-from appliance.engine.intake import Job, Served, admit
+from appliance.engine.intake import Job, Served, admit, beginning
 from appliance.engine.outbox import Event
 from appliance.engine.pace import Pace
-from appliance.engine.protocol import ChatRequest, CompletionRequest, parse_request
+from appliance.engine.protocol import (
+    ChatRequest,
+    CompletionRequest,
+    parse_request,
+    parse_samples,
+)
 from appliance.engine.scheduler import Scheduler
 
 _LOOK_SECONDS = 1.0
@@ -60,6 +66,7 @@ class Front:
         self._scheduler = scheduler
         self._live: dict[str, Answering] = {}
         self._pace = Pace()
+        self._warmed = 0
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -69,6 +76,7 @@ class Front:
             routes=[
                 Route("/v1/chat/completions", chat, methods=["POST"]),
                 Route("/v1/completions", complete, methods=["POST"]),
+                Route("/beginnings", self._decode_ahead, methods=["POST"]),
                 Route("/v1/requests/{id}", self._cancel, methods=["DELETE"]),
                 Route("/status", self._status),
             ],
@@ -92,9 +100,21 @@ class Front:
         now = {
             "in_use": self._scheduler.in_use,
             "queued": self._scheduler.queued,
+            "warmed": self._warmed,
             "tokens_per_second": self._pace.per_second(time.monotonic(), tally["answer_tokens"]),
         }
         return json_response(tally | now)
+
+    async def _decode_ahead(self, request: Request) -> Response:
+        """Decode what two sample requests begin with, so that it lies ready for the first user."""
+        samples = parse_samples(parse_json(await read_body(request)))
+        tokens = await asyncio.to_thread(beginning, self._served, samples)
+        if tokens:
+            ahead = Ahead(tokens)
+            self._scheduler.submit([ahead.group])
+            await ahead.decoded()
+            self._warmed += 1
+        return json_response({"tokens": len(tokens)})
 
     async def _cancel(self, request: Request) -> Response:
         answering = self._live.get(request.path_params["id"])

@@ -11,6 +11,7 @@ from appliance.engine.errors import BadRequestError, ContextOverflowError
 from appliance.engine.grammar import CompiledSchema, Grammars, GrammarState
 from appliance.engine.identity import NO_TEMPLATE, AnswerIdentity
 from appliance.engine.infill import Infill
+from appliance.engine.prefixes import SHORTEST, common_prefix
 from appliance.engine.protocol import ChatRequest, CompletionRequest, Message
 from appliance.engine.sampling import Sampling
 from appliance.engine.sequence import Group, Sequence
@@ -27,6 +28,7 @@ class Served:
         sequences: choices of one request at most.
         stops: the manifest's stop strings.
         infill: how the model fills gaps, None if it was not trained to.
+        keeps: whether beginnings of prompts stay in the KV cache.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Served:
     grammars: Grammars
     template: ChatTemplate | None
     infill: Infill | None = None
+    keeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,23 @@ def admit(served: Served, request: ChatRequest | CompletionRequest) -> Job:
         served.name, served.digest, digest, served.build, seed, asked=request.model
     )
     return Job(answering, groups, identity)
+
+
+def beginning(served: Served, samples: Messages[ChatRequest]) -> list[int]:
+    """What two requests of one kind begin with; compiles their schema too, for the first of them.
+
+    Returns:
+        Tokens; none where keeping them would serve nobody.
+
+    Raises:
+        BadRequestError: as in `admit`.
+    """
+    first, second = (_chat_tokens(served, sample.messages) for sample in samples)
+    for sample in samples:
+        _schema(served, sample)
+    common = first[: common_prefix(first, second)]
+    kept = served.keeps and SHORTEST <= len(common) < served.context
+    return common if kept else []
 
 
 @dataclass(frozen=True)

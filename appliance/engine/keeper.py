@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class Keeper:
         options: sizes.
         budget: of memory, shared with the other models.
         fault: why the manifest is faulty.
+        on_ready: called whenever a runner has loaded the model.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Keeper:
         options: EngineOptions,
         budget: MemoryBudget,
         fault: str | None = None,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Start nothing yet."""
         self.name = path.stem
@@ -74,6 +77,7 @@ class Keeper:
         self._path = path
         self._options = options
         self._budget = budget
+        self._on_ready = on_ready
         self._plan: MemoryPlan | None = None
         self._too_large = False
         self._deaths = 0
@@ -181,6 +185,7 @@ class Keeper:
 
     async def _watch(self, runner: Runner) -> None:
         self._turn(State.READY)
+        self._on_ready()
         self._load_crashes = 0
         began = time.monotonic()
         _log.info("model %s is ready", self.name)

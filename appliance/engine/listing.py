@@ -16,7 +16,7 @@ from appliance.engine.options import EngineOptions
 from appliance.engine.relay import Call, RunnerGoneError, call_whole
 
 _STATUS_SECONDS = 2.0
-_COUNTED = ("in_use", "queued", "tokens_per_second", "prompt_tokens", "answer_tokens")
+_COUNTED = ("in_use", "queued", "tokens_per_second", "prompt_tokens", "answer_tokens", "warmed")
 
 Reading = Mapping[str, Any]
 
@@ -84,7 +84,7 @@ def _model(
         "sequences": options.sequences,
         **{name: reading.get(name, 0) for name in _COUNTED},
         "restarts": keeper.restarts,
-        "processor": options.processor,
+        **_computing(options),
         "weights_bytes": _weights_bytes(manifest, folder),
         "memory_bytes": reading["memory_bytes"],
         "error": keeper.error,
@@ -113,7 +113,7 @@ def _alias(
         "sequences": options.sequences,
         **dict.fromkeys(_COUNTED, 0),
         "restarts": 0,
-        "processor": options.processor,
+        **_computing(options),
         "weights_bytes": 0,
         "memory_bytes": 0,
         "error": f"it points at model {target.model!r}, which is no longer here",
@@ -123,6 +123,16 @@ def _alias(
         "build": None,
     }
     return _entry(name, created, own)
+
+
+def _computing(options: EngineOptions) -> dict[str, str]:
+    """What the runners compute on, and how they attend and keep."""
+    return {
+        "processor": options.processor,
+        "flash_attention": options.flash_attention,
+        "cache_type_k": options.cache_type_k,
+        "cache_type_v": options.cache_type_v,
+    }
 
 
 def _entry(name: str, created: int, own: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,21 @@ import llama_cpp.llama_cpp as lib
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.catalogue.quantisation import QUANTISATIONS
 from appliance.engine.errors import ModelLoadError
 from appliance.engine.options import EngineOptions
 
 _ERROR = 4  # enum ggml_log_level
 _LOG_LINES = 20
 _LINE_CHARS = 300
+
+_FLASH = {
+    "auto": lib.LLAMA_FLASH_ATTN_TYPE_AUTO,
+    "on": lib.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+    "off": lib.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+}
+
+_TYPES = {kind.name.lower(): number for number, kind in QUANTISATIONS.items()}
 
 _held = ctypes.PyDLL(lib._lib._name)
 
@@ -124,7 +133,12 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
         ModelLoadError: llama.cpp refuses the file or can not get the memory.
     """
     lib.llama_backend_init()
-    model = lib.llama_model_load_from_file(str(path).encode(), _model_params())
+    if options.gpu_layers != 0 and not lib.llama_supports_gpu_offload():
+        raise ModelLoadError(
+            f"engine_gpu_layers is {options.gpu_layers}, but llama.cpp finds no GPU here, or was"
+            " built without; set it to 0, or build it for the GPU as docs/engine.md says."
+        )
+    model = lib.llama_model_load_from_file(str(path).encode(), _model_params(options))
     if not model:
         raise ModelLoadError(f"llama.cpp refuses {path.name!r}: {log.cause()}")
     # A recurrent state can be neither cut nor shared in parts.
@@ -134,7 +148,8 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
         lib.llama_model_free(model)
         raise ModelLoadError(
             f"No context for {path.name!r}: {log.cause()};"
-            " lower engine_context or engine_sequences."
+            " lower engine_context or engine_sequences, or see engine_flash_attention,"
+            " engine_cache_type_k and engine_cache_type_v."
         )
     vocab = lib.llama_model_get_vocab(model)
     return Loaded(
@@ -149,9 +164,9 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
     )
 
 
-def _model_params() -> Any:  # noqa: ANN401 - a ctypes structure
+def _model_params(options: EngineOptions) -> Any:  # noqa: ANN401 - a ctypes structure
     params = lib.llama_model_default_params()
-    params.n_gpu_layers = 0
+    params.n_gpu_layers = options.gpu_layers  # below 0 are all, for llama.cpp too
     params.check_tensors = True  # the file is hostile input: no NaN, no infinite scale
     return params
 
@@ -166,4 +181,7 @@ def _context_params(request_context: int, options: EngineOptions) -> Any:  # noq
     params.n_outputs_max = options.outputs
     params.n_threads = params.n_threads_batch = options.thread_count
     params.kv_unified = shared
+    params.flash_attn_type = _FLASH[options.flash_attention]
+    params.type_k = _TYPES[options.cache_type_k]
+    params.type_v = _TYPES[options.cache_type_v]
     return params

@@ -7,6 +7,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from appliance.engine.errors import OptionsError
+
+ALL_LAYERS = -1
+FLASH_ATTENTION = ("auto", "on", "off")
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+"""Number formats of a KV cache that llama.cpp offers, the largest first."""
+_WHOLE_TYPES = ("f32", "f16", "bf16")
+
 _DRAFTING = 4  # sequences whose longest drafts fit into one step
 # Below 64 tokens in a step, llama.cpp's attention on the CPU takes each token by itself and skips
 # the cells that it may not see; from there on it computes whole tiles of 64 tokens by 64 cells.
@@ -25,6 +33,23 @@ class EngineOptions:
     prefixes: int = 8  # beginnings of ended requests that stay in the KV cache
     draft: int = 15  # tokens of an answer guessed from its own prompt at once
     exact: bool = False  # each sequence has cells of its own; nothing is shared or guessed
+    gpu_layers: int = 0  # layers that a GPU computes; -1 means all
+    flash_attention: str = "auto"  # one of FLASH_ATTENTION
+    cache_type_k: str = "f16"  # of the cached keys, one of CACHE_TYPES
+    cache_type_v: str = "f16"  # of the cached values
+
+    def __post_init__(self) -> None:
+        """Refuse what llama.cpp can not do.
+
+        Raises:
+            OptionsError: quantised values without flash attention.
+        """
+        if self.flash_attention == "off" and self.cache_type_v not in _WHOLE_TYPES:
+            raise OptionsError(
+                f"engine_cache_type_v is {self.cache_type_v}, and quantised values need flash"
+                " attention: set engine_flash_attention to auto or on, or engine_cache_type_v to"
+                " f16."
+            )
 
     @property
     def thread_count(self) -> int:
@@ -34,7 +59,11 @@ class EngineOptions:
     @property
     def processor(self) -> str:
         """What a runner computes on, for people."""
-        return f"CPU, {self.thread_count} thread{'s' * (self.thread_count != 1)}"
+        threads = f"CPU, {self.thread_count} thread{'s' * (self.thread_count != 1)}"
+        if self.gpu_layers == 0:
+            return threads
+        layers = "all layers" if self.gpu_layers == ALL_LAYERS else f"{self.gpu_layers} layers"
+        return f"GPU, {layers}; {threads}"
 
     def kv_tokens(self, request_context: int) -> int:
         """Tokens of the KV cache for a model whose requests have `request_context` at most."""
@@ -72,6 +101,10 @@ class EngineOptions:
             f"--prefixes={self.prefixes}",
             f"--draft={self.draft}",
             *(["--exact"] if self.exact else []),
+            f"--gpu-layers={self.gpu_layers}",
+            f"--flash-attention={self.flash_attention}",
+            f"--cache-type-k={self.cache_type_k}",
+            f"--cache-type-v={self.cache_type_v}",
         ]
 
 
@@ -105,10 +138,18 @@ def add_option_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefixes", type=_bounded(0, 64), default=default.prefixes)
     parser.add_argument("--draft", type=_bounded(0, 64), default=default.draft)
     parser.add_argument("--exact", action="store_true")
+    parser.add_argument(
+        "--gpu-layers", type=_bounded(ALL_LAYERS, 10_000), default=default.gpu_layers
+    )
+    parser.add_argument(
+        "--flash-attention", choices=FLASH_ATTENTION, default=default.flash_attention
+    )
+    parser.add_argument("--cache-type-k", choices=CACHE_TYPES, default=default.cache_type_k)
+    parser.add_argument("--cache-type-v", choices=CACHE_TYPES, default=default.cache_type_v)
 
 
 def options_from(arguments: argparse.Namespace) -> EngineOptions:
-    """The sizes among parsed command line arguments."""
+    """The sizes among parsed command line arguments; raises OptionsError as `EngineOptions`."""
     return EngineOptions(
         threads=arguments.threads,
         sequences=arguments.sequences,
@@ -118,6 +159,10 @@ def options_from(arguments: argparse.Namespace) -> EngineOptions:
         prefixes=arguments.prefixes,
         draft=arguments.draft,
         exact=arguments.exact,
+        gpu_layers=arguments.gpu_layers,
+        flash_attention=arguments.flash_attention,
+        cache_type_k=arguments.cache_type_k,
+        cache_type_v=arguments.cache_type_v,
     )
 
 

@@ -26,6 +26,16 @@ class PeerProtocol(H11Protocol):
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         self.app_state = {**self.app_state, _PEER: _UCRED.unpack(raw)[1]}
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the connection at once.
+
+        uvicorn leaves the keep-alive timer of a connection that was reset running, which holds it,
+        with all that it read, for as long as that timer would have let it idle.
+        """
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+
 
 def require_operator(request: Request) -> None:
     """Return only if the caller runs as this process's own user, or as root.

@@ -216,6 +216,22 @@ class CompletionRequest(_Request):
         return self.max_tokens or _COMPLETION_TOKENS
 
 
+class _Samples(_Strict):
+    samples: Annotated[list[ChatRequest], Field(min_length=2, max_length=2)]
+
+
+def parse_samples(value: Mapping[str, Any]) -> list[ChatRequest]:
+    """Check a decoded body with two chat requests that begin alike.
+
+    Raises:
+        BadRequestError: as in `parse_request`.
+    """
+    try:
+        return _Samples.model_validate(value).samples
+    except ValidationError as error:
+        raise _named(error, value) from error
+
+
 def parse_request(
     kind: type[ChatRequest] | type[CompletionRequest], value: Mapping[str, Any]
 ) -> ChatRequest | CompletionRequest:

@@ -18,6 +18,7 @@ from appliance.engine.identity import REQUEST_ID
 
 _READ_BYTES = 256 * 1024
 _EVENT_STREAM = b"text/event-stream"
+_EVENT_END = b"\n\n"
 _HOP = frozenset((b"connection", b"transfer-encoding", b"keep-alive"))
 _RETRY_SECONDS = 2
 
@@ -139,6 +140,17 @@ async def _feed(connection: h11.Connection, reader: asyncio.StreamReader) -> Non
         raise RunnerGoneError from error
 
 
+async def _whole_events(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A stream of events, cut only between two: a death in one must not garble what follows it."""
+    rest = b""
+    async for part in body:
+        whole, end, rest = (rest + part).rpartition(_EVENT_END)
+        if end:
+            yield whole + end
+    if rest:
+        yield rest
+
+
 class RelayReply(Response):
     """The answer of a runner, passed on byte for byte.
 
@@ -179,7 +191,7 @@ class RelayReply(Response):
                     }
                 )
                 if incoming.is_stream:
-                    async for part in incoming.body:
+                    async for part in _whole_events(incoming.body):
                         await send({"type": "http.response.body", "body": part, "more_body": True})
                 await send({"type": "http.response.body", "body": b"".join(kept)})
         except RunnerGoneError:

@@ -102,6 +102,7 @@ def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> S
         grammars=Grammars(loaded, vocabulary),
         template=_template(manifest, loaded, vocabulary),
         infill=find_infill(manifest, loaded, vocabulary),
+        keeps=loaded.shared and options.prefixes > 0,
     )
 
 

@@ -5,6 +5,7 @@ Imports neither NumPy nor llama.cpp: hostile model files are only ever opened by
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -36,6 +37,7 @@ from appliance.engine.metrics import exposition
 from appliance.engine.options import LIMITS, EngineOptions
 from appliance.engine.relay import Call, RelayReply, RunnerGoneError, call_whole
 from appliance.engine.switch import Switch
+from appliance.engine.warming import Warming
 
 _RETRY_SECONDS = 60
 _REQUEST_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{LIMITS.request_id_chars}}}")
@@ -62,10 +64,17 @@ class Supervisor:
         self._options = options
         self._flights = Flights()
         self._aliases = Aliases(state_dir / "aliases.json")
+        self._warming = Warming(self._keeper, options.prefixes)
         self._fleet = Fleet(
-            models, run_dir, options, MemoryBudget(), self._flights, self._aliases.__contains__
+            models,
+            run_dir,
+            options,
+            MemoryBudget(),
+            self._flights,
+            self._aliases.__contains__,
+            self._warming.look,
         )
-        self._switch = Switch(self._fleet, self._aliases)
+        self._switch = Switch(self._fleet, self._aliases, self._warming.look)
 
     def app(self) -> Starlette:
         """The ASGI application; its lifespan starts and stops the runners."""
@@ -76,6 +85,7 @@ class Supervisor:
                 Route("/v1/models", self._models),
                 Route("/v1/chat/completions", self._answer, methods=["POST"]),
                 Route("/v1/completions", self._answer, methods=["POST"]),
+                Route("/v1/beginnings", self._beginnings, methods=["PUT"]),
                 Route("/v1/requests/{id}", self._cancel, methods=["DELETE"]),
                 *admin_routes(self._aliases, self._switch),
             ],
@@ -86,9 +96,11 @@ class Supervisor:
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self._fleet.look()
+        warming = asyncio.create_task(self._warming.run())
         try:
             yield
         finally:
+            warming.cancel()
             await self._fleet.stop()
 
     async def _health(self, _request: Request) -> Response:
@@ -104,6 +116,10 @@ class Supervisor:
         found = await readings(keepers)
         data = entries(keepers, found, self._aliases, self._options, self._folder)
         return json_response({"object": "list", "data": data})
+
+    async def _beginnings(self, request: Request) -> Response:
+        wanted = self._warming.want(parse_json(await read_body(request)))
+        return json_response({"wanted": wanted})
 
     async def _answer(self, request: Request) -> Response:
         body = await read_body(request)

@@ -54,10 +54,19 @@ class Move:
 
 
 class Switch:
-    """Moves aliases between the models of a fleet; one move at a time."""
+    """Moves aliases between the models of a fleet; one move at a time.
 
-    def __init__(self, fleet: Fleet, aliases: Aliases) -> None:
+    Args:
+        fleet: the models.
+        aliases: that are moved.
+        on_move: called when an alias points at a model that it did not point at before.
+    """
+
+    def __init__(
+        self, fleet: Fleet, aliases: Aliases, on_move: Callable[[], None] = lambda: None
+    ) -> None:
         """No model has answered yet."""
+        self._on_move = on_move
         self._fleet = fleet
         self._aliases = aliases
         self._proven: dict[str, Runner] = {}
@@ -107,6 +116,7 @@ class Switch:
             self._check_name(alias)
             before = self._present(alias)
             await _written(partial(self._aliases.point, alias, target))
+        self._on_move()
         return Move(alias, model, target.sha256, before)
 
     async def rollback(self, alias: str, expected: str | None = None) -> Move:
@@ -129,6 +139,7 @@ class Switch:
             if self._aliases.previous(alias) != back or expected not in {None, back.model}:
                 raise AliasRefusedError(f"Alias {alias!r} was moved meanwhile; look and try again.")
             await _written(partial(self._aliases.back, alias))
+        self._on_move()
         return Move(alias, back.model, back.sha256, before)
 
     async def remove(self, alias: str) -> Move:

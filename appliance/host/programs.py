@@ -48,7 +48,7 @@ def _writer(settings: Settings) -> tuple[str, ...]:
 
 
 def engine_options(settings: Settings) -> EngineOptions:
-    """The sizes that the engine is started with."""
+    """The sizes that the engine is started with; raises OptionsError where two contradict."""
     return EngineOptions(
         threads=settings.engine_threads,
         sequences=settings.engine_sequences,
@@ -58,6 +58,10 @@ def engine_options(settings: Settings) -> EngineOptions:
         prefixes=settings.engine_prefixes,
         draft=settings.engine_draft,
         exact=settings.engine_exact,
+        gpu_layers=settings.engine_gpu_layers,
+        flash_attention=settings.engine_flash_attention,
+        cache_type_k=settings.engine_cache_type_k,
+        cache_type_v=settings.engine_cache_type_v,
     )
 
 

@@ -144,6 +144,12 @@ class Task(_Part):
             system, user = (template.render(values) for template in self._templates)
         except TemplateError as error:
             raise TaskInputError("inputs", f"The task's template refuses this: {error}") from None
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # What an expression raises may quote the input, so only its kind is told.
+            kind = type(error).__name__
+            raise TaskInputError(
+                "inputs", f"The task's template can not compute with this ({kind})."
+            ) from None
         messages = [{"role": "user", "content": user}]
         return [{"role": "system", "content": system}, *messages] if system else messages
 

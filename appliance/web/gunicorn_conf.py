@@ -7,7 +7,7 @@ one instead of `bind`.
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import Any, Final
 
 from appliance.settings import Settings
 
@@ -44,3 +44,12 @@ loglevel = "info"
 
 control_socket_disable = True
 umask = 0o077
+
+
+def post_worker_init(_worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types
+    """Begin, in a worker that has just been forked, to have the tasks' beginnings decoded ahead."""
+    # Imported in the worker: what the first process holds, every worker would inherit.
+    from appliance.tasks.library import TaskLibrary
+    from appliance.web.warmer import Warmer
+
+    Warmer(_settings.engine_socket, TaskLibrary.load()).start()

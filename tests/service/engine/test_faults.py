@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -172,38 +171,6 @@ def test_a_killed_runner_is_a_clean_error_for_all_its_requests_and_is_restarted(
     own_engine.wait_for("tiny", "ready")
     assert client.chat(chat()).finish_reason == "length"
     assert 'restarts_total{model="tiny"} 1.0' in client.metrics()
-
-
-def test_a_stream_that_a_death_cuts_ends_with_an_error_event_and_without_done(
-    own_engine: Engine,
-) -> None:
-    add_model(own_engine, "tiny")
-    own_engine.start()
-    own_engine.wait_for("tiny", "ready")
-    with socket.socket(socket.AF_UNIX) as plain:
-        plain.connect(str(own_engine.socket))
-        plain.settimeout(10)
-        bias = '{"2": -100, "4": -100}'
-        content = (
-            '{"model": "tiny", "stream": true, "prompt": "the", "max_tokens": 250,'
-            f' "logit_bias": {bias}}}'
-        )
-        runner = own_engine.runners()[0]
-        plain.sendall(
-            b"POST /v1/completions HTTP/1.1\r\nHost: e\r\nConnection: close\r\nContent-Length: "
-            + str(len(content)).encode()
-            + b"\r\n\r\n"
-            + content.encode()
-        )
-        received = plain.recv(65536)
-        runner.suspend()
-        runner.kill()
-        while part := plain.recv(65536):
-            received += part
-    assert received.startswith(b"HTTP/1.1 200")
-    if b"[DONE]" not in received:
-        assert b'data: {"error": {"message"' in received
-        assert b'"runner_died"' in received
 
 
 def test_delays_between_restarts_grow(own_engine: Engine) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,23 @@ def test_the_plan_holds_where_each_sequence_has_its_own_cells(
     _fill(engine, "grouped")
     resident = engine.status("grouped").memory_bytes
     assert resident == pytest.approx(plan.resident, rel=0.1, abs=LIBRARIES), plan
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"cache_type_k": "q8_0", "cache_type_v": "q8_0"}, {"flash_attention": "off"}],
+    ids=["q8_0", "no-flash"],
+)
+def test_the_plan_holds_with_a_smaller_cache_and_with_other_attention(
+    loaded: Callable[[EngineOptions, str], Engine], changes: dict[str, str]
+) -> None:
+    options = replace(SHARED, **changes)  # type: ignore[arg-type]
+    engine = loaded(options, "grouped")
+    plan = _plan(engine, "grouped", options)
+    _fill(engine, "grouped")
+    resident = engine.status("grouped").memory_bytes
+    assert resident == pytest.approx(plan.resident, rel=0.1, abs=LIBRARIES / 2), plan
+    engine.stop()
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_numbers(own_engine: Engine) -> None:

@@ -137,10 +137,20 @@ def test_ps_counts_what_was_asked_and_answered(cloister: Cloister) -> None:
     assert after["state"] == "ready"
     assert after["size"] > after["weights_bytes"] > 0
     assert after["processor"] == "CPU, 1 thread"
+    assert (after["flash"], after["cache"]) == ("auto", "f16/f16")
     assert after["restarts"] == after["queued"] == 0
     assert after["tokens_per_second"] > 0
     heading = cloister.call("model", "ps").stdout.splitlines()[0]
-    for column in ("model", "aliases", "state", "size", "tokens per second", "restarts"):
+    for column in (
+        "model",
+        "aliases",
+        "state",
+        "size",
+        "tokens per second",
+        "restarts",
+        "flash",
+        "cache",
+    ):
         assert column in heading
 
 

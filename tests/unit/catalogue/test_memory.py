@@ -22,7 +22,8 @@ SEVEN_BILLION = ModelFacts(
     inner=11008,
     heads=32,
     head_width=128,
-    cache_elements=32 * 2 * 4096,
+    cache_keys=32 * 4096,
+    cache_values=32 * 4096,
     vocabulary=32000,
     merges=0,
     weights=4_080_000_000,
@@ -36,6 +37,17 @@ def test_the_cache_holds_keys_and_values_in_half_precision() -> None:
     assert plan_memory(SEVEN_BILLION, SIZES).cache == 16384 * (32 * 2 * 4096 * 2 + CELL)
 
 
+def test_quantised_keys_and_values_take_what_their_blocks_take() -> None:
+    plan = plan_memory(SEVEN_BILLION, replace(SIZES, key_type="q8_0", value_type="q4_0"))
+    assert plan.cache == 16384 * (32 * 4096 * (34 + 18) // 32 + CELL)
+
+
+def test_without_flash_attention_every_head_has_scores() -> None:
+    flash = plan_memory(SEVEN_BILLION, SIZES)
+    plain = plan_memory(SEVEN_BILLION, replace(SIZES, flash=False))
+    assert 0.9 < (plain.compute - flash.compute) / (332 * 16384 * 32 * 4) < 1
+
+
 def test_a_cache_is_rounded_up_as_llama_cpp_does() -> None:
     shared = plan_memory(SEVEN_BILLION, replace(SIZES, cells=1000))
     assert shared.cache == 1024 * (32 * 2 * 4096 * 2 + CELL)
@@ -44,7 +56,7 @@ def test_a_cache_is_rounded_up_as_llama_cpp_does() -> None:
 
 
 def test_an_encoder_has_no_cache() -> None:
-    assert plan_memory(replace(SEVEN_BILLION, cache_elements=0), SIZES).cache == 0
+    assert plan_memory(replace(SEVEN_BILLION, cache_keys=0, cache_values=0), SIZES).cache == 0
 
 
 def test_the_pages_of_repacked_matrices_are_resident_but_not_needed() -> None:

@@ -43,7 +43,7 @@ def test_the_facts_of_a_model_with_grouped_queries(tmp_path: Path) -> None:
     facts = check(tmp_path, Parts())
     assert (facts.architecture, facts.layers, facts.width, facts.heads) == ("llama", 1, 32, 4)
     assert facts.quantisations == ("Q8_0", "F32")
-    assert facts.cache_elements == 2 * (8 + 8)
+    assert (facts.cache_keys, facts.cache_values) == (2 * 8, 2 * 8)
     assert (facts.inner, facts.vocabulary, facts.weights) == (64, 3, 384 + 1088)
 
 
@@ -54,7 +54,8 @@ def test_head_sizes_of_their_own_and_heads_by_layer(tmp_path: Path) -> None:
         number("llama.attention.key_length", 10),
         number("llama.attention.value_length", 6),
     )
-    assert check(tmp_path, parts).cache_elements == 3 * (10 + 6)
+    facts = check(tmp_path, parts)
+    assert (facts.cache_keys, facts.cache_values) == (3 * 10, 3 * 6)
 
 
 def test_experts_count_as_often_as_they_are_used(tmp_path: Path) -> None:
@@ -79,7 +80,8 @@ def test_an_encoder_keeps_no_cache(tmp_path: Path) -> None:
     sizes = [number(f"bert.{name}", value) for name, value in _SIZES.items()]
     tokens = texts("tokenizer.ggml.tokens", ["a", "b", "c"])
     parts = Parts(entries=(words("general.architecture", "bert"), *sizes, tokens))
-    assert check(tmp_path, parts).cache_elements == 0
+    facts = check(tmp_path, parts)
+    assert (facts.cache_keys, facts.cache_values) == (0, 0)
 
 
 def test_only_multiplied_matrices_are_laid_out_anew(tmp_path: Path) -> None:

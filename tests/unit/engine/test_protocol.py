@@ -179,3 +179,8 @@ FIELDS = st.sampled_from([*ChatRequest.model_fields, *CompletionRequest.model_fi
 def test_any_json_object_is_parsed_or_refused_by_name(value: dict[str, Any]) -> None:
     for kind, base in ((ChatRequest, CHAT), (CompletionRequest, COMPLETE)):
         assert refused_param(kind, {**base, **value}) != ""
+
+
+def test_nothing_that_was_written_is_kept_in_a_cache() -> None:
+    body = b'{"content": "secret words"}'
+    assert parse_json(body)["content"] is not parse_json(body)["content"]

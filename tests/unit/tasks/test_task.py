@@ -80,6 +80,13 @@ def test_templates_can_not_leave_the_sandbox() -> None:
         escaping.render({"text": "Hello"})
 
 
+def test_a_template_that_can_not_compute_is_an_input_error_that_quotes_nothing() -> None:
+    counting = task(prompt={"user": "{{ [1, 2] | sum(start=text) }}"})
+    with pytest.raises(TaskInputError, match=r"can not compute with this \(TypeError\)") as caught:
+        counting.render({"text": "Mrs Meier"})
+    assert "Meier" not in str(caught.value)
+
+
 def test_a_schema_becomes_a_strict_response_format() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     body = task(output={"kind": "json", "schema": schema}).request({"text": "Hello"})
