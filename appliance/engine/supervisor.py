@@ -24,6 +24,7 @@ from appliance.engine.budget import MemoryBudget
 from appliance.engine.errors import (
     BadRequestError,
     ModelFailedError,
+    NotActivatedError,
     UnknownModelError,
     UnknownRequestError,
 )
@@ -63,7 +64,13 @@ class Supervisor:
         self._flights = Flights()
         self._aliases = Aliases(state_dir / "aliases.json")
         self._fleet = Fleet(
-            models, run_dir, options, MemoryBudget(), self._flights, self._aliases.__contains__
+            models,
+            run_dir,
+            options,
+            MemoryBudget(),
+            self._flights,
+            self._aliases.__contains__,
+            self._aliases.hold_back,
         )
         self._switch = Switch(self._fleet, self._aliases)
 
@@ -122,7 +129,7 @@ class Supervisor:
         """The keeper of the model that a name stands for now."""
         model = self._aliases.resolve(asked)
         try:
-            return self._fleet.find(model)
+            keeper = self._fleet.find(model)
         except UnknownModelError:
             if model == asked:
                 raise
@@ -132,6 +139,9 @@ class Supervisor:
                 f" see: cloister model rollback {asked}",
                 _RETRY_SECONDS,
             ) from None
+        if self._aliases.hold_back(keeper.manifest):
+            raise NotActivatedError(model)
+        return keeper
 
     def _request_id(self, request: Request) -> str:
         given = request.headers.get(REQUEST_ID)
