@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         return self.root / "srv/cloister/models"
 
     @property
+    def quarantine(self) -> Path:
+        """Models on their way in; nothing in it is ever served."""
+        return self.models.parent / "quarantine"
+
+    @property
     def web(self) -> Path:
         """The app database and what else only the web process writes."""
         return self.root / "var/lib/cloister/web"
