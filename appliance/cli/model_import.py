@@ -25,9 +25,10 @@ from appliance.cli.common import actor, json_option, open_log, print_json, size
 from appliance.engine.admin_client import EngineAdmin
 from appliance.engine.budget import fits
 from appliance.host.programs import engine_options
-from appliance.importing.bringing import Imported, Place, Wish, bring_in
+from appliance.importing.bringing import bring_in
 from appliance.importing.errors import ImportingError
 from appliance.importing.quantising import TYPES
+from appliance.importing.terms import Imported, Place, Wish
 from appliance.settings import Settings
 from audit.client import AuditClient, RecordType
 
@@ -45,6 +46,9 @@ def import_model(
     path: Path, name: str | None, known: str | None, quantise: str | None, as_json: bool
 ) -> None:
     """Bring a model in: a GGUF file, any part of a split one, or the folder that it lies in.
+
+    A Hugging Face folder (config.json, *.safetensors, tokenizer) is converted, where this machine
+    has llama.cpp's converter (setting converter).
 
     It is copied into quarantine, checked, tried out in a process of its own, and then listed. It
     answers nobody before `cloister model activate`. If the copy is interrupted, the same command
@@ -78,6 +82,7 @@ def _place(settings: Settings, engine: EngineAdmin) -> Place:
         options=engine_options(settings),
         free=lambda: _free(engine),
         aliases=frozenset(one["alias"] for one in engine.aliases()),
+        converter=Path(settings.converter) if settings.converter else None,
     )
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from appliance.catalogue.digest import file_digest
 from appliance.catalogue.errors import GgufError, InspectionError
@@ -25,101 +23,21 @@ from appliance.catalogue.known.head import read_head
 from appliance.catalogue.known.library import known_model
 from appliance.catalogue.known.matching import resembling
 from appliance.catalogue.manifest import ModelManifest
-from appliance.catalogue.memory import MemoryPlan
 from appliance.catalogue.writing import write_manifest
 from appliance.engine.budget import planned
-from appliance.engine.options import EngineOptions
+from appliance.importing.converting import Folder, check_converter, convert, find_folder
 from appliance.importing.copying import check_space, copy
 from appliance.importing.errors import NameTakenError, RefusedError, SourceError
+from appliance.importing.naming import check_name, name_for
 from appliance.importing.publishing import check_free, check_one_disk, publish
 from appliance.importing.quantising import WHOLE, quantise, room_for
 from appliance.importing.quarantine import Quarantine
 from appliance.importing.source import Source, find_parts, whole_file
 from appliance.importing.split import join_parts
+from appliance.importing.terms import Imported, Place, Teller, Wish
 from appliance.importing.trial import try_out
 
 _COMMAND = "cloister model import"
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What somebody wants to bring in.
-
-    Args:
-        path: a GGUF file, a part of a split one, or a folder with one model.
-        name: that it will have; None takes the file's.
-        known: name of the known model that it is; None finds out.
-        quantisation: that the weights are to be written in; None leaves them.
-    """
-
-    path: Path
-    name: str | None = None
-    known: str | None = None
-    quantisation: str | None = None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where it is brought in.
-
-    Args:
-        models: folder of the catalogue.
-        quarantine: folder of all quarantines.
-        run: folder for sockets.
-        log: file for what llama.cpp writes.
-        spare_mib: MiB of the disk that stay free.
-        options: sizes that models are served with.
-        free: says how many bytes of memory are left.
-        aliases: names that lead to models; none may have one of them.
-    """
-
-    models: Path
-    quarantine: Path
-    run: Path
-    log: Path
-    spare_mib: int
-    options: EngineOptions
-    free: Callable[[], int]
-    aliases: frozenset[str]
-
-
-class Teller(Protocol):
-    """Tells a person how it goes, and the log what happens."""
-
-    def step(self, text: str) -> AbstractContextManager[object]:
-        """Something begins that lasts a while."""
-
-    def bar(self, text: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
-        """Something begins whose progress is known; what it gives is told each advance."""
-
-    def publishing(self, imported: Imported) -> AbstractContextManager[object]:
-        """The model is about to be listed."""
-
-    def refused(self, name: str, sha256: str, reason: str) -> None:
-        """The file was refused as one that must not run here."""
-
-    def kept(self, folder: Path, size: int) -> None:
-        """The import ends early; so many bytes wait in quarantine."""
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A model that has passed.
-
-    Args:
-        manifest: its digest is that of the file in the catalogue.
-        source: what it came from.
-        known: name of the known model that it is, if it is one.
-        size: bytes of the weights.
-        plan: the memory that it takes when it is served.
-    """
-
-    manifest: ModelManifest
-    source: Source
-    known: str | None
-    size: int
-    plan: MemoryPlan
 
 
 def bring_in(wish: Wish, place: Place, teller: Teller) -> Imported:
@@ -129,10 +47,15 @@ def bring_in(wish: Wish, place: Place, teller: Teller) -> Imported:
         ImportingError, CatalogueError: why it does not come in. Nothing of it is in the catalogue;
             what was copied waits in quarantine, unless the file was refused.
     """
-    file_name, parts = find_parts(wish.path)
-    source = whole_file(parts[0]) if len(parts) == 1 else join_parts(file_name, parts)
-    described = _described(source, wish)
-    name = wish.name or name_for(file_name, wish.quantisation)
+    folder = find_folder(wish.path)
+    if folder is None:
+        source = _gguf(wish.path)
+        _described(source, wish)  # before anything is copied
+        origin, called, size = source.stamps, source.file_name, source.size
+    else:
+        check_converter(place.converter)
+        origin, called, size = folder.stamps, folder.name, folder.weights
+    name = wish.name or name_for(called, wish.quantisation)
     check_name(name)
     if name in place.aliases:
         raise NameTakenError(
@@ -142,12 +65,14 @@ def bring_in(wish: Wish, place: Place, teller: Teller) -> Imported:
     check_free(name, place.models, quarantine.weights)
     with quarantine.held(), _told(quarantine, teller):
         check_one_disk(place.models, quarantine.folder)
-        wanted = source.size - quarantine.kept(source)
-        if wish.quantisation is not None:
-            wanted += room_for(described.head.parameters, wish.quantisation)
+        wanted = size - quarantine.kept(origin) + _room_for_quantised(size, wish)
         check_space(quarantine.folder, wanted, place.spare_mib)
-        with teller.bar(f"Copying {source.file_name}", source.size) as advance:
-            sha256 = copy(source, quarantine, advance)
+        if folder is None:
+            with teller.bar(f"Copying {called}", size) as advance:
+                sha256 = copy(source, quarantine, advance)
+        else:
+            source, sha256 = _converted(folder, place, quarantine, teller)
+        described = _described(source, wish)
         with _or_refused(quarantine, teller, sha256):
             imported = _checked(described, source, sha256, wish, place, quarantine, teller)
         with teller.publishing(imported):
@@ -157,25 +82,42 @@ def bring_in(wish: Wish, place: Place, teller: Teller) -> Imported:
     return imported
 
 
-def name_for(file_name: str, quantisation: str | None = None) -> str:
-    """A model's name, from its file's; empty where nothing of that can be in a name."""
-    stem = re.sub(r"\.gguf$", "", file_name.lower())
-    if quantisation is not None:
-        stem = re.sub(r"[-._](?:f32|f16|fp16|bf16)$", "", stem) + f"-{quantisation.lower()}"
-    return re.sub(r"^[^a-z0-9]+", "", re.sub(r"[^a-z0-9._-]+", "-", stem))[:63].rstrip("-")
+def _gguf(path: Path) -> Source:
+    """The GGUF that a path stands for."""
+    file_name, parts = find_parts(path)
+    return whole_file(parts[0]) if len(parts) == 1 else join_parts(file_name, parts)
 
 
-def check_name(name: str) -> None:
-    """Return only if a model may have this name.
+def _room_for_quantised(size: int, wish: Wish) -> int:
+    """Bytes that the weights take once more where they are written smaller."""
+    return 0 if wish.quantisation is None else room_for(size, wish.quantisation)
 
-    Raises:
-        SourceError: it may not.
-    """
-    if not _NAME.fullmatch(name):
-        raise SourceError(
-            f"{name[:80]!r} can be no model's name: 1 to 63 small letters, digits or . _ -, and the"
-            " first a letter or a digit. Give one with --name."
-        )
+
+def _converted(
+    folder: Folder, place: Place, quarantine: Quarantine, teller: Teller
+) -> tuple[Source, str]:
+    """Have a folder's model written as a GGUF, unless an earlier attempt did; and its SHA-256."""
+    target = quarantine.copy
+    if not target.exists() or quarantine.kept(folder.stamps) != _size(target):
+        with teller.bar(f"Converting {folder.name}", 100) as advance:
+            convert(folder, target, check_converter(place.converter), place.log, _steps(advance))
+        quarantine.keep(folder.stamps, _size(target))
+    with teller.bar("Reading what was converted", _size(target)) as advance:
+        sha256 = file_digest(target, advance)
+    written = whole_file(target)
+    return replace(written, file_name=f"{folder.name}.gguf", stamps=folder.stamps), sha256
+
+
+def _steps(advance: Callable[[int], object]) -> Callable[[int], None]:
+    """Take how much is done in all, for something that wants to know how much more."""
+    done = 0
+
+    def progress(now: int) -> None:
+        nonlocal done
+        advance(now - done)
+        done = now
+
+    return progress
 
 
 def _described(source: Source, wish: Wish) -> Description:
@@ -236,7 +178,8 @@ def _checked(
         facts = inspect(_manifest(described, sha256, quarantine.copy), quarantine.folder)
     if wish.quantisation is not None:
         with teller.bar(f"Writing it as {wish.quantisation}", len(source.formats)) as advance:
-            _quantise(wish.quantisation, place, quarantine, advance)
+            steps = _steps(advance)
+            _quantise(wish.quantisation, place, quarantine, steps)
         with teller.bar("Reading what was written", _size(quarantine.weights)) as advance:
             sha256 = file_digest(quarantine.weights, advance)
         described = replace(described, head=read_head(quarantine.weights))
@@ -264,15 +207,8 @@ def _manifest(
 
 
 def _quantise(
-    quantisation: str, place: Place, quarantine: Quarantine, advance: Callable[[int], object]
+    quantisation: str, place: Place, quarantine: Quarantine, progress: Callable[[int], object]
 ) -> None:
-    done = 0
-
-    def progress(now: int) -> None:
-        nonlocal done
-        advance(now - done)
-        done = now
-
     threads = place.options.threads
     quantise(quarantine.copy, quarantine.weights, quantisation, threads, place.log, progress)
 

@@ -58,7 +58,7 @@ def copy(source: Source, quarantine: Quarantine, progress: Progress) -> str:
     digest = hashlib.sha256()
     try:
         with _opened(quarantine.copy) as target:
-            done = quarantine.kept(source)
+            done = quarantine.kept(source.stamps)
             _digest_kept(target, done, digest.update, progress)
             target.truncate(done)
             kept = done
@@ -107,7 +107,7 @@ def _digest_kept(
 def _keep(target: BinaryIO, quarantine: Quarantine, source: Source, done: int) -> None:
     target.flush()
     os.fdatasync(target.fileno())
-    quarantine.keep(source, done)
+    quarantine.keep(source.stamps, done)
 
 
 def _blocks(source: Source, skip: int) -> Iterator[bytes]:

@@ -43,5 +43,9 @@ class InUseError(ImportingError):
     """A model can not be removed while somebody needs it."""
 
 
+class ConvertError(ImportingError):
+    """A Hugging Face folder could not be converted to GGUF."""
+
+
 class QuantiseError(ImportingError):
     """llama.cpp could not write the weights in another number format."""

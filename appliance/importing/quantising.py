@@ -19,9 +19,9 @@ WHOLE: Final = frozenset(("F32", "F16", "BF16"))
 """Formats that may be quantised: of others too much is lost already."""
 
 
-def room_for(parameters: int, quantisation: str) -> int:
-    """Bytes that a model of so many weights takes at most when it is quantised."""
-    return int(parameters * TYPES[quantisation] / 8) + 64 * 1024 * 1024
+def room_for(size: int, quantisation: str) -> int:
+    """Bytes that weights of so many bytes, sixteen bits each, take at most when quantised."""
+    return int(size / 16 * TYPES[quantisation]) + 64 * 1024 * 1024
 
 
 def quantise(

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.importing.errors import QuarantineError
-from appliance.importing.source import Source, Stamp
+from appliance.importing.source import Stamp
 
 _NOTE = "import.json"
 _LOCK = "lock"
@@ -84,19 +84,19 @@ class Quarantine:
         finally:
             os.close(lock)
 
-    def kept(self, source: Source) -> int:
-        """Bytes that an earlier import of the same source has copied for good."""
+    def kept(self, stamps: tuple[Stamp, ...]) -> int:
+        """Bytes that an earlier import of the same files has copied for good."""
         try:
             note = Note.model_validate_json((self.folder / _NOTE).read_bytes())
             there = self.copy.stat().st_size
         except (OSError, ValidationError):
             return 0
-        return note.kept if note.stamps == source.stamps and note.kept <= there else 0
+        return note.kept if note.stamps == stamps and note.kept <= there else 0
 
-    def keep(self, source: Source, count: int) -> None:
+    def keep(self, stamps: tuple[Stamp, ...], count: int) -> None:
         """Note that so many bytes of the copy are on the disk for good."""
         new = self.folder / f"{_NOTE}.new"
-        note = Note(stamps=source.stamps, kept=count).model_dump_json().encode()
+        note = Note(stamps=stamps, kept=count).model_dump_json().encode()
         with open(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as stream:
             stream.write(note)
             stream.flush()

@@ -6,12 +6,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from appliance.catalogue.errors import ModelMemoryError
 from appliance.catalogue.facts import ModelFacts
 from appliance.catalogue.manifest import ModelManifest, read_manifest
-from appliance.engine.budget import MemoryBudget, planned
+from appliance.catalogue.memory import MemoryPlan
+from appliance.engine.budget import fits, planned
 from appliance.engine.errors import SmokeError
 from appliance.engine.launch import (
     LoadRefusedError,
@@ -76,8 +79,7 @@ async def _try(
     socket: Path,
     log: int,
 ) -> None:
-    plan = planned(facts, promised.context, options)
-    await MemoryBudget(free).reserve(socket, promised.name, plan, options)
+    _check_memory(planned(facts, promised.context, options), free())
     try:
         runner = await launch(manifest, socket, options, log)
     except LoadRefusedError as error:
@@ -95,6 +97,15 @@ async def _try(
         socket.unlink(missing_ok=True)
 
 
+def _check_memory(plan: MemoryPlan, free: int) -> None:
+    if not fits(plan, free):
+        raise ModelMemoryError(
+            f"Trying it out takes {plan.needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are"
+            " free. Stop another model (cloister model alias remove, or rm), then run the same"
+            " command again; or take a smaller quantisation."
+        )
+
+
 _BUSY = "See that memory is free, then run the same command again."
 _DAMAGED = "the file is damaged, or was made to do that. Bring it in again from its publisher."
 
@@ -102,9 +113,10 @@ _DAMAGED = "the file is damaged, or was made to do that. Bring it in again from 
 async def _fault(runner: Runner, error: SmokeError) -> Exception:
     """What a missing answer means: an ended process is the file's fault."""
     if "its process ended" in error.message:
-        code = await asyncio.wait_for(runner.process.wait(), _END_SECONDS)
-        if code != _NO_FAULT:
-            return RefusedError(f"Its first answer crashes llama.cpp; {_DAMAGED}")
+        with suppress(TimeoutError):
+            code = await asyncio.wait_for(runner.process.wait(), _END_SECONDS)
+            if code != _NO_FAULT:
+                return RefusedError(f"Its first answer crashes llama.cpp; {_DAMAGED}")
     return TrialError(
         f"{error.message} Where its chat template is at fault, name the known model that it derives"
         " from with --known; all of them: cloister model known."

@@ -23,7 +23,7 @@ from tests.support.tiny_gguf import Shape, write_tiny_gguf
 from tests.support.wait import wait_until
 
 CONTEXT = Shape(context=4096)
-LARGE = Shape(2048, 5632, 5, 16, 4096, 4096, quantised=True)  # some 300 MB
+LARGE = Shape(2048, 5632, 8, 16, 4096, 4096, quantised=True)  # some 450 MB
 
 
 @pytest.fixture
@@ -119,21 +119,35 @@ def test_a_copy_that_is_killed_goes_on_where_it_stood(cloister: Cloister, disk: 
     digest = write_tiny_gguf(file, LARGE, seed=4)
     note = quarantine(cloister, "large") / "import.json"
     command = [str(CLOISTER), "model", "import", str(file)]
+
+    def kept() -> int:
+        return int(json.loads(note.read_text())["kept"]) if note.exists() else 0
+
+    with subprocess.Popen(
+        command, env=cloister.environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_until(lambda: kept() or process.poll() is not None, 60, "bytes that are kept")
+        process.send_signal(signal.SIGINT)  # Ctrl-C
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"wait in {note.parent}; the same command goes on" in told
+    first = kept()
+
     process = subprocess.Popen(command, env=cloister.environment, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: note.exists() or process.poll() is not None, 60, "bytes that are kept")
+        wait_until(lambda: kept() > first or process.poll() is not None, 60, "more bytes")
         process.send_signal(signal.SIGSTOP)
         assert "Another import of 'large' is under way" in refused(cloister, file)
     finally:
         process.kill()
         assert process.wait(60) == -signal.SIGKILL
-    kept = json.loads(note.read_text())["kept"]
-    assert 0 < kept < file.stat().st_size
+    second = kept()
+    assert 0 < first < second < file.stat().st_size
     assert state_of(cloister, "large") is None
     # What was copied is not read from the source again: there it is other bytes by now.
     before = file.stat()
     with file.open("r+b") as stream:
-        stream.seek(kept - 4096)
+        stream.seek(second - 4096)
         stream.write(bytes(4096))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert brought(cloister, file) == "large"

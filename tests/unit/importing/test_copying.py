@@ -70,7 +70,7 @@ def test_wherever_it_ends_it_goes_on_and_the_copy_is_right(
             try:
                 copy(source, quarantine, count)
             except Stopped:
-                assert quarantine.kept(source) <= quarantine.copy.stat().st_size
+                assert quarantine.kept(source.stamps) <= quarantine.copy.stat().st_size
     told: list[int] = []
     with quarantine.held():
         digest = copy(source, quarantine, told.append)
@@ -88,7 +88,7 @@ def test_bytes_that_the_note_does_not_vouch_for_are_copied_again(
     source = source_of(*files)
     with quarantine.held():
         copy(source, quarantine, lambda _: None)
-        quarantine.keep(source, 100)
+        quarantine.keep(source.stamps, 100)
         raw = bytearray(whole(*files))
         raw[100:] = bytes(len(raw) - 100)  # as a power cut leaves what was never synced
         quarantine.copy.write_bytes(raw)
@@ -101,7 +101,7 @@ def test_another_source_of_the_same_name_begins_anew(tmp_path: Path, files: list
     with quarantine.held():
         copy(source_of(*files), quarantine, lambda _: None)
         os.utime(files[0], ns=(1, 1))
-        assert quarantine.kept(source_of(*files)) == 0
+        assert quarantine.kept(source_of(*files).stamps) == 0
         copy(source_of(files[1]), quarantine, lambda _: None)
         assert quarantine.copy.read_bytes() == whole(files[1])
 
@@ -112,7 +112,7 @@ def test_a_damaged_note_begins_anew(tmp_path: Path, files: list[Path], note: str
     with quarantine.held():
         copy(source_of(*files), quarantine, lambda _: None)
         (quarantine.folder / "import.json").write_text(note)
-        assert quarantine.kept(source_of(*files)) == 0
+        assert quarantine.kept(source_of(*files).stamps) == 0
 
 
 def test_a_source_that_changes_meanwhile_is_no_source(tmp_path: Path, files: list[Path]) -> None:
@@ -133,7 +133,7 @@ def test_a_source_that_goes_away_is_named_and_the_copy_stays(
     with quarantine.held():
         with pytest.raises(CopyError, match=r"b\.gguf: No such file.*same command"):
             copy(source, quarantine, lambda _: None)
-        assert quarantine.kept(source) > 1000
+        assert quarantine.kept(source.stamps) > 1000
 
 
 def test_a_disk_that_takes_no_more_is_said_and_the_copy_goes_on_later(
