@@ -20,6 +20,7 @@ from appliance.engine.budget import fits, planned
 from appliance.engine.client import EngineClient, ModelStatus
 from appliance.engine.errors import EngineUnavailableError
 from appliance.host.programs import engine_options
+from appliance.importing.quarantine import unfinished
 from appliance.settings import Settings
 
 
@@ -56,6 +57,12 @@ def list_models(as_json: bool) -> None:
     print_list(rows, {**columns, "bytes": size}, as_json=as_json)
     for fault in catalogue.faults.values():
         click.echo(f"Not a model: {fault}", err=True)
+    for left in unfinished(settings.quarantine):
+        click.echo(
+            f"In quarantine: {left.name} ({size(left.size())}). The same import goes on from there;"
+            f" to delete it: cloister model rm {left.name}",
+            err=True,
+        )
 
 
 @command.command("show")

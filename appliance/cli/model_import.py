@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -33,6 +34,8 @@ from appliance.settings import Settings
 from audit.client import AuditClient, RecordType
 
 _ASK_SECONDS = 10.0
+# llama.cpp's threads wait for each other: whoever takes the processor from one of them stops all.
+_NICE = 10
 _FEW = 100_000  # below it a bar counts pieces, above it bytes
 
 
@@ -61,6 +64,7 @@ def import_model(
       cloister model import /media/usb/model-f16.gguf --quantise Q4_K_M
     """
     settings = Settings()
+    os.nice(_NICE)
     began = time.monotonic()
     with (
         open_log(settings) as log,

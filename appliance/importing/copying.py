@@ -107,6 +107,7 @@ def _digest_kept(
 def _keep(target: BinaryIO, quarantine: Quarantine, source: Source, done: int) -> None:
     target.flush()
     os.fdatasync(target.fileno())
+    _forget(target, done)
     quarantine.keep(source.stamps, done)
 
 
@@ -137,6 +138,12 @@ def _read(file: BinaryIO, piece: Piece, passed: int) -> Iterator[bytes]:
     while left and (block := file.read(min(_BLOCK, left))):
         yield block
         left -= len(block)
+        _forget(file, file.tell())
+
+
+def _forget(file: BinaryIO, end: int) -> None:
+    """Give a file's pages back: else the copy drives the weights of loaded models out of memory."""
+    os.posix_fadvise(file.fileno(), 0, end, os.POSIX_FADV_DONTNEED)
 
 
 def _failure(error: OSError, quarantine: Quarantine) -> Exception:

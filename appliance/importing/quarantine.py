@@ -113,3 +113,12 @@ class Quarantine:
     def empty(self) -> None:
         """Remove the folder with all that it holds."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def unfinished(top: Path) -> list[Quarantine]:
+    """What imports that ended early, or still go on, have in a folder of quarantines."""
+    try:
+        names = sorted(folder.name for folder in top.iterdir() if folder.is_dir())
+    except OSError:
+        return []
+    return [Quarantine(top, name) for name in names]

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from appliance.catalogue.digest import file_digest
+from appliance.catalogue.manifest import read_manifest
 from appliance.settings import Settings
 from tests.support.cloister import CLOISTER, Cloister
 from tests.support.gguf_bytes import words
@@ -87,6 +88,8 @@ def test_an_imported_model_is_listed_and_answers_once_it_is_activated(
     assert (row["state"], row["sha256"], row["held"]) == ("imported", digest, True)
     assert file_digest(models(cloister) / "new-model.gguf") == digest
     assert not quarantine(cloister, "new-model").exists()
+    (engine,) = (one for one in cloister.json("doctor") if one["check"] == "engine")
+    assert (engine["state"], "imported and not activated" in engine["detail"]) == ("ok", True)
     before = ask(cloister, "new-model")
     assert (before.status_code, before.json()["error"]["code"]) == (404, "model_not_activated")
 
@@ -112,6 +115,33 @@ def test_json_says_what_came_in(cloister: Cloister, disk: Path) -> None:
     assert found["memory"]["fits"] is True
     assert found["bytes"] == (disk / "m.gguf").stat().st_size
     assert found["quantisation"] == "F32"
+
+
+def write_smollm(file: Path, name: str) -> None:
+    """Random weights in the shape of a known model."""
+    shape = Shape(576, 1536, 30, 9, 49152, 8192, quantised=True, kv_heads=3, tied=True)
+    write_tiny_gguf(file, shape, more=lambda writer: writer.add_name(name), template=None)
+
+
+@pytest.mark.parametrize(
+    ("called", "options"),
+    [
+        ("SmolLM2 135M Instruct", ()),
+        ("Clinic Letters 135M", ("--known", "smollm2-135m-instruct")),
+    ],
+    ids=["recognised", "named"],
+)
+def test_a_known_model_gets_what_is_known_of_it(
+    cloister: Cloister, disk: Path, called: str, options: tuple[str, ...]
+) -> None:
+    write_smollm(disk / "m.gguf", called)
+    found = cloister.json("model", "import", str(disk), "--name", "known", *options)
+    assert found["known"] == "smollm2-135m-instruct"
+    assert (found["licence"], found["stop"][0]) == ("Apache-2.0", "<|im_end|>")
+    manifest = read_manifest(models(cloister) / "known.toml")
+    assert manifest.template is not None
+    assert "chat" in manifest.capabilities
+    assert cloister.call("model", "rm", "known").returncode == 0
 
 
 def test_a_copy_that_is_killed_goes_on_where_it_stood(cloister: Cloister, disk: Path) -> None:
@@ -181,6 +211,7 @@ def test_a_disk_that_fills_up_is_said_and_the_copy_waits(cloister: Cloister, dis
     assert "takes no more" in done.stderr
     assert "the same command goes on" in done.stderr
     assert quarantine(cloister, "long").is_dir()
+    assert "In quarantine: long (0.3 MB)" in cloister.call("model", "list").stderr
     assert state_of(cloister, "long") is None
     assert brought(cloister, file) == "long"
 

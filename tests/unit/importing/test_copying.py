@@ -48,7 +48,7 @@ def files(tmp_path: Path) -> list[Path]:
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
 )
-@given(stops=st.lists(st.integers(1, 2600), max_size=4), block=st.integers(1, 900))
+@given(stops=st.lists(st.integers(1, 2600), max_size=4), block=st.integers(90, 900))
 def test_wherever_it_ends_it_goes_on_and_the_copy_is_right(
     tmp_path: Path, files: list[Path], stops: list[int], block: int
 ) -> None:
