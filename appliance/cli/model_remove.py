@@ -11,7 +11,7 @@ from appliance.cli.common import actor, open_log, size
 from appliance.engine.admin_client import EngineAdmin
 from appliance.importing.errors import InUseError
 from appliance.importing.publishing import withdraw
-from appliance.importing.quarantine import Quarantine
+from appliance.importing.quarantine import unfinished
 from appliance.settings import Settings
 from audit.client import AuditClient, RecordType
 
@@ -37,7 +37,7 @@ def remove(name: str) -> None:
         catalogue = read_catalogue(settings.models)
         manifest = catalogue.manifests.pop(name, None)
         if manifest is None:
-            _empty_quarantine(name, settings)
+            click.echo(_given_up(name, settings))
             return
         _check_unused(name, engine)
         back = _ways_back(name, engine)
@@ -45,6 +45,8 @@ def remove(name: str) -> None:
         weights = manifest.weights(settings.models)
         freed = weights.stat().st_size if weights.exists() else 0
         deleted = withdraw(manifest, settings.models, catalogue.manifests.values())
+        # An import that was cut off at its very end has left a second name of the same weights.
+        _empty_quarantine(name, settings)
         engine.models()  # the engine looks into the folder, and ends the model's process
     kept = "" if deleted else "; another model uses the same weights, so they stay"
     click.echo(f"Removed {name} ({size(freed)}){kept}.")
@@ -52,14 +54,23 @@ def remove(name: str) -> None:
         click.echo(f"There is no way back to it any more for: {', '.join(back)}", err=True)
 
 
-def _empty_quarantine(name: str, settings: Settings) -> None:
-    left = Quarantine(settings.quarantine, name)
-    if "/" in name or not left.folder.is_dir():
+def _given_up(name: str, settings: Settings) -> str:
+    """Delete what an import has left; what to say of it."""
+    freed = _empty_quarantine(name, settings)
+    if freed is None:
         raise ManifestError(f"There is no model {name!r} here; see: cloister model list")
-    with left.held():
-        freed = left.size()
-        left.empty()
-    click.echo(f"Deleted what an import of {name} had left ({size(freed)}).")
+    return f"Deleted what an import of {name} had left ({size(freed)})."
+
+
+def _empty_quarantine(name: str, settings: Settings) -> int | None:
+    """Empty the quarantine of a name; bytes that it had, None where there is none."""
+    found = next((one for one in unfinished(settings.quarantine) if one.name == name), None)
+    if found is None:
+        return None
+    with found.held():
+        freed = found.size()
+        found.empty()
+    return freed
 
 
 def _check_unused(name: str, engine: EngineAdmin) -> None:

@@ -65,11 +65,13 @@ def bring_in(wish: Wish, place: Place, teller: Teller) -> Imported:
     check_free(name, place.models, quarantine.weights)
     with quarantine.held(), _told(quarantine, teller):
         check_one_disk(place.models, quarantine.folder)
-        wanted = size - quarantine.kept(origin) + _room_for_quantised(size, wish)
+        wanted = max(0, size - quarantine.kept(origin)) + _room_for_quantised(size, wish)
         check_space(quarantine.folder, wanted, place.spare_mib)
         if folder is None:
             with teller.bar(f"Copying {called}", size) as advance:
                 sha256 = copy(source, quarantine, advance)
+            # What the manifest says is of the bytes that its digest pins.
+            source = replace(source, head=read_head(quarantine.copy))
         else:
             source, sha256 = _converted(folder, place, quarantine, teller)
         described = _described(source, wish)

@@ -34,7 +34,8 @@ def check_free(name: str, models: Path, ours: Path) -> None:
     if weights.exists() and not (ours.exists() and weights.samefile(ours)):
         raise NameTakenError(
             f"{weights} is there already, and no model {name!r} uses it. Choose another name with"
-            f" --name, or move that file away."
+            " --name, move that file away, or have it served:"
+            f" cloister model describe {weights} --write {name}"
         )
 
 
