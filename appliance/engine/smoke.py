@@ -29,11 +29,7 @@ async def smoke(
     Raises:
         SmokeError: it does not.
     """
-    body: dict[str, Any] = {"model": manifest.name, "max_tokens": tokens, "temperature": 0}
-    if "chat" in manifest.capabilities:
-        path, body["messages"] = "/v1/chat/completions", [{"role": "user", "content": "Hello."}]
-    else:
-        path, body["prompt"] = "/v1/completions", "Hello."
+    path, body = _small_request(manifest, tokens)
     call = Call(runner.socket, "POST", path, json.dumps(body).encode())
     try:
         async with asyncio.timeout(seconds), exchange(call) as incoming:
@@ -47,3 +43,10 @@ async def smoke(
         raise SmokeError(manifest.name, error.message)
     if (MODEL_DIGEST.lower().encode(), manifest.sha256.encode()) not in incoming.headers:
         raise SmokeError(manifest.name, "it came from other weights than the manifest promises.")
+
+
+def _small_request(manifest: ModelManifest, tokens: int) -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {"model": manifest.name, "max_tokens": tokens, "temperature": 0}
+    if "chat" in manifest.capabilities:
+        return "/v1/chat/completions", body | {"messages": [{"role": "user", "content": "Hello."}]}
+    return "/v1/completions", body | {"prompt": "Hello."}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.catalogue.gguf import Tensor, read_gguf
-from appliance.catalogue.known.head import GgufHead, weights_of
+from appliance.catalogue.known.head import GgufHead, head_of
 from appliance.importing.errors import PartMissingError, SourceError
 
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
@@ -123,7 +123,7 @@ def whole_file(path: Path) -> Source:
     """
     stamp = Stamp.of(path)
     gguf = read_gguf(path)
-    head = GgufHead(gguf.metadata, weights_of(gguf.tensors))
+    head = head_of(gguf.metadata, gguf.tensors)
     return Source(path.name, (Piece(stamp.size, path),), (stamp,), head, formats_of(gguf.tensors))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appliance.catalogue.gguf import ALIGNMENT, Gguf, Tensor, padded, read_gguf
-from appliance.catalogue.known.head import GgufHead, weights_of
+from appliance.catalogue.known.head import head_of
 from appliance.catalogue.quantisation import QUANTISATIONS
 from appliance.importing.errors import PartMissingError
 from appliance.importing.source import Piece, Source, Stamp, formats_of
@@ -57,7 +57,7 @@ def join_parts(file_name: str, parts: Sequence[Path]) -> Source:
         file_name,
         tuple(piece for piece in pieces if piece.length),
         stamps,
-        GgufHead(metadata, weights_of(tensors)),
+        head_of(metadata, tensors),
         formats_of(tensors),
     )
 

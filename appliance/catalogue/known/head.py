@@ -41,9 +41,9 @@ def read_head(path: Path) -> GgufHead:
         GgufError: it can not be read, is no GGUF, or is cut off or damaged.
     """
     gguf = read_gguf(path)
-    return GgufHead(gguf.metadata, weights_of(gguf.tensors))
+    return head_of(gguf.metadata, gguf.tensors)
 
 
-def weights_of(tensors: Iterable[Tensor]) -> int:
-    """The number of weights in some tensors."""
-    return sum(math.prod(one.shape) for one in tensors)
+def head_of(metadata: Mapping[str, object], tensors: Iterable[Tensor]) -> GgufHead:
+    """The head of a model with such metadata and such tensors, in one file or several."""
+    return GgufHead(metadata, sum(math.prod(one.shape) for one in tensors))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.catalogue.known.head import GgufHead
+from appliance.catalogue.known.head import head_of
 from appliance.importing import copying
 from appliance.importing.copying import check_space, copy
 from appliance.importing.errors import CopyError, QuarantineError, SpaceError
@@ -30,7 +30,7 @@ def source_of(*files: Path) -> Source:
     for file in files:
         pieces += [Piece(file.stat().st_size, file), Piece(2, raw=b"--")]
     stamps = tuple(Stamp.of(file) for file in files)
-    return Source("m.gguf", tuple(pieces), stamps, GgufHead({}, 0), ())
+    return Source("m.gguf", tuple(pieces), stamps, head_of({}, []), ())
 
 
 def whole(*files: Path) -> bytes:
