@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from appliance.engine import switch
 from appliance.engine.errors import EngineError
+from appliance.engine.keeper import State
+from appliance.engine.options import EngineOptions
+from appliance.engine.supervisor import Supervisor
 from tests.service.engine.conftest import Engine, add_model, chat
+from tests.support.loop import run_apart
 from tests.support.tiny_gguf import write_manifest, write_tiny_gguf
 from tests.support.wait import wait_until
 
@@ -107,3 +114,24 @@ def test_a_held_model_that_was_changed_after_the_import_is_refused_and_named(
     with pytest.raises(EngineError, match="SHA-256"):
         running.admin().prepare("desk", "new")
     assert "SHA-256" in running.log()
+
+
+def test_a_model_that_was_loaded_for_a_move_that_never_comes_is_stopped(
+    own_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switch, "_UNUSED_SECONDS", 0.5)
+    add_held(own_engine, "new")
+    options = EngineOptions(threads=1, sequences=2, context=512)
+    run_dir = own_engine.folder / "run"
+    run_dir.mkdir()
+    supervisor = Supervisor(own_engine.models, run_dir, own_engine.state, options)
+
+    async def run() -> None:
+        async with supervisor.app().router.lifespan_context(supervisor.app()):
+            fleet = supervisor._fleet
+            await supervisor._switch.prepare("desk", "new")
+            assert fleet.find("new").state is State.READY
+            while fleet.find("new").state is not State.IMPORTED or list(run_dir.iterdir()):
+                await asyncio.sleep(0.02)  # a poll; the whole run is bounded
+
+    run_apart(asyncio.wait_for(run(), 120))

@@ -196,7 +196,7 @@ def test_a_disk_without_room_is_refused_before_the_copy(
 
 def test_a_disk_that_fills_up_is_said_and_the_copy_waits(cloister: Cloister, disk: Path) -> None:
     file = disk / "long.gguf"
-    write_tiny_gguf(file, CONTEXT, seed=6)
+    write_tiny_gguf(file, Shape(1024, 2816, 3, 8, 4096, 4096, quantised=True), seed=6)
     half = file.stat().st_size // 2
     done = subprocess.run(
         [str(CLOISTER), "model", "import", str(file)],
@@ -211,7 +211,7 @@ def test_a_disk_that_fills_up_is_said_and_the_copy_waits(cloister: Cloister, dis
     assert "takes no more" in done.stderr
     assert "the same command goes on" in done.stderr
     assert quarantine(cloister, "long").is_dir()
-    assert "In quarantine: long (0.3 MB)" in cloister.call("model", "list").stderr
+    assert "In quarantine: long (" in cloister.call("model", "list").stderr
     assert state_of(cloister, "long") is None
     assert brought(cloister, file) == "long"
 
