@@ -13,7 +13,8 @@ from appliance.importing.errors import PartMissingError, SourceError
 from appliance.importing.quarantine import Quarantine
 from appliance.importing.source import find_parts, whole_file
 from appliance.importing.split import join_parts
-from tests.support.gguf_bytes import Parts
+from tests.support.gguf_bytes import TYPE_F32, TYPE_Q8_0, Parts, tensor, words
+from tests.support.gguf_bytes import number as numbered
 from tests.support.split_gguf import split_gguf
 from tests.support.tiny_gguf import Shape, write_tiny_gguf
 
@@ -122,3 +123,37 @@ def test_a_file_name_that_could_steer_a_terminal_is_refused(tmp_path: Path) -> N
     file.write_bytes(b"GGUF")
     with pytest.raises(SourceError, match=r"'\\x1b\[2Jm\.gguf' a plain name"):
         find_parts(file)
+
+
+def written(folder: Path, *parts: Parts) -> list[Path]:
+    """Parts that a test has made byte by byte."""
+    paths = [folder / f"m-{n:05d}-of-{len(parts):05d}.gguf" for n in range(1, len(parts) + 1)]
+    for number, (path, part) in enumerate(zip(paths, parts, strict=True)):
+        place = (numbered("split.no", number), numbered("split.count", len(parts)))
+        path.write_bytes(part.with_entries(*place).raw())
+    return paths
+
+
+FIRST = Parts(tensors=(tensor("token_embd.weight", (32, 3), TYPE_F32, 0),), data_bytes=384)
+SECOND = Parts(
+    entries=(), tensors=(tensor("blk.0.attn_q.weight", (32, 32), TYPE_Q8_0, 0),), data_bytes=1088
+)
+
+
+def test_parts_join_in_order(tmp_path: Path) -> None:
+    source = join_parts("m.gguf", written(tmp_path, FIRST, SECOND))
+    assert source.formats == ("F32", "Q8_0")
+    assert source.head.parameters == 96 + 1024
+    assert "split.count" not in source.head.metadata
+
+
+def test_fewer_tensors_than_promised_are_refused(tmp_path: Path) -> None:
+    promised = FIRST.with_entries(numbered("split.tensors.count", 3))
+    with pytest.raises(PartMissingError, match="have 2 tensors, and should have 3"):
+        join_parts("m.gguf", written(tmp_path, promised, SECOND))
+
+
+def test_parts_of_two_architectures_are_refused(tmp_path: Path) -> None:
+    strange = SECOND.with_entries(words("general.architecture", "phi2"))
+    with pytest.raises(PartMissingError, match="of another model than"):
+        join_parts("m.gguf", written(tmp_path, FIRST, strange))
