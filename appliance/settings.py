@@ -62,6 +62,10 @@ class Settings(BaseSettings):
         512, ge=0, description="Free MiB on the state tree's disk below which nothing starts."
     )
 
+    converter: str = Field(
+        "", description="Folder of llama.cpp's converter, to import Hugging Face folders; or none."
+    )
+
     engine_threads: int = Field(0, ge=0, description="Threads of a runner; 0 means all cores.")
     engine_sequences: int = Field(16, ge=1, le=64, description="Requests decoded at the same time.")
     engine_context: int = Field(
@@ -120,6 +124,11 @@ class Settings(BaseSettings):
     def models(self) -> Path:
         """Model manifests and weights."""
         return self.root / "srv/cloister/models"
+
+    @property
+    def quarantine(self) -> Path:
+        """Models on their way in; nothing in it is ever served."""
+        return self.models.parent / "quarantine"
 
     @property
     def web(self) -> Path:

@@ -12,7 +12,7 @@ from appliance.catalogue.manifest import ModelManifest
 _PIECE = 4 * 1024 * 1024  # bytes
 
 
-def file_digest(path: Path, progress: Callable[[int], None] = lambda _bytes: None) -> str:
+def file_digest(path: Path, progress: Callable[[int], object] = lambda _bytes: None) -> str:
     """SHA-256 of a file, lower-case hex.
 
     Args:

@@ -58,7 +58,7 @@ _NUMBERS = {
 _TEXT, _ARRAY = 8, 9
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
-_ALIGNMENT = 32  # where general.alignment is not set
+ALIGNMENT = 32  # bytes, where general.alignment is not set
 _KEY = re.compile(r"[\x21-\x7e]+")
 _AGAIN = "bring the file in again"
 
@@ -102,6 +102,8 @@ class Gguf:
     Args:
         file: name of the file, for messages.
         size: of the whole file, bytes.
+        spans: where each entry of the metadata begins and ends in the file, bytes.
+        data: where the tensor data begins, bytes.
     """
 
     file: str
@@ -109,6 +111,8 @@ class Gguf:
     version: int
     metadata: Mapping[str, Scalar | Array]
     tensors: tuple[Tensor, ...]
+    spans: Mapping[str, tuple[int, int]]
+    data: int
 
 
 def read_gguf(path: Path) -> Gguf:
@@ -140,6 +144,7 @@ class _Header:
         self._size = size
         self._raw = raw
         self._at = 0
+        self._spans: dict[str, tuple[int, int]] = {}
         self._texts_left = LIMITS.array_texts
 
     def read(self) -> Gguf:
@@ -156,11 +161,18 @@ class _Header:
             if tensor.name in found:
                 raise self._fault(f"two tensors are called {tensor.name!r}")
             self._check_offset(tensor, expected)
-            expected = _padded(tensor.offset + tensor.size, alignment)
+            expected = padded(tensor.offset + tensor.size, alignment)
             found[tensor.name] = tensor
-        self._check_end(_padded(self._at, alignment), tuple(found.values()), alignment)
+        data = padded(self._at, alignment)
+        self._check_end(data, tuple(found.values()), alignment)
         return Gguf(
-            self._file, self._size, version, MappingProxyType(metadata), tuple(found.values())
+            self._file,
+            self._size,
+            version,
+            MappingProxyType(metadata),
+            tuple(found.values()),
+            MappingProxyType(self._spans),
+            data,
         )
 
     def _version(self) -> int:
@@ -183,12 +195,14 @@ class _Header:
     def _metadata(self, keys: int) -> dict[str, Scalar | Array]:
         metadata: dict[str, Scalar | Array] = {}
         for number in range(keys):
+            start = self._at
             key = self._text(f"metadata key {number}", LIMITS.key_chars)
             if not _KEY.fullmatch(key):
                 raise self._fault(f"metadata key {number} is empty or has odd characters")
             if key in metadata:
                 raise self._fault(f"metadata key {key!r} stands there twice")
             metadata[key] = self._value(key)
+            self._spans[key] = start, self._at
         return metadata
 
     def _value(self, key: str) -> Scalar | Array:
@@ -234,7 +248,7 @@ class _Header:
         raise self._cut(repr(key))
 
     def _alignment(self, metadata: Mapping[str, Scalar | Array]) -> int:
-        value = metadata.get("general.alignment", _ALIGNMENT)
+        value = metadata.get("general.alignment", ALIGNMENT)
         if isinstance(value, int) and 8 <= value <= LIMITS.alignment and not value & (value - 1):
             return value
         raise self._fault(f"'general.alignment' is no power of two from 8 to {LIMITS.alignment}")
@@ -285,7 +299,7 @@ class _Header:
             raise self._fault(
                 f"is cut off: it has {self._size} bytes, tensor {last.name!r} ends at {end}"
             )
-        if self._size > _padded(end, alignment):
+        if self._size > padded(end, alignment):
             raise self._fault(f"has {self._size - end} bytes behind its last tensor")
 
     def _text(self, what: str, limit: int) -> str:
@@ -319,5 +333,6 @@ class _Header:
         return GgufError(f"{self._file}: {complaint}; {remedy}.")
 
 
-def _padded(count: int, alignment: int) -> int:
+def padded(count: int, alignment: int) -> int:
+    """The next multiple of `alignment` from `count` on."""
     return -(-count // alignment) * alignment

@@ -61,6 +61,7 @@ class ModelManifest(BaseModel):
     capabilities: tuple[Capability, ...] = Field(("chat", "complete"), min_length=1)
     stop: tuple[str, ...] = Field((), max_length=STOPS, description="Texts that end an answer.")
     notice: str = Field("", max_length=1_000, description="Warning shown beside the model.")
+    held: bool = Field(False, description="Served only once an alias has pointed at it.")
     template: TemplateSection | None = None
     infill: InfillSection | None = None
 

@@ -135,7 +135,7 @@ class _Structure:
             place = number + 1 if isinstance(number, int) else "?"
             raise self._fault(
                 f"is part {place} of a model split into {parts} files",
-                "join them with llama-gguf-split --merge",
+                "bring all parts in with: cloister model import FOLDER",
             )
         if not self._gguf.tensors:
             raise self._fault("has no tensors", "bring the whole model in")

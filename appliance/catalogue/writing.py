@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def manifest_text(manifest: ModelManifest, comment: str = "") -> str:
 
 
 def write_manifest(manifest: ModelManifest, models: Path, comment: str = "") -> Path:
-    """Write `<name>.toml` into the folder `models`; never over another file.
+    """Write `<name>.toml` into the folder `models`, at once and never over another file.
 
     Raises:
         ManifestExistsError: there is one of this name.
@@ -34,11 +35,18 @@ def write_manifest(manifest: ModelManifest, models: Path, comment: str = "") -> 
     text = manifest_text(manifest, comment)
     if ModelManifest.model_validate(tomllib.loads(text)) != manifest:
         raise ValueError(f"the manifest of {manifest.name!r} does not survive being written")
+    new = models / f".{manifest.name}.toml.new"
     try:
-        with path.open("x", encoding="utf-8") as file:
+        # Whoever looks into the folder meanwhile sees no manifest or all of it.
+        with new.open("w", encoding="utf-8") as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(new, path)
     except FileExistsError as error:
         raise exists_error(path) from error
+    finally:
+        new.unlink(missing_ok=True)
     return path
 
 

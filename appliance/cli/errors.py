@@ -15,6 +15,7 @@ from appliance.database.errors import DatabaseError
 from appliance.engine.errors import EngineError, OptionsError
 from appliance.host.errors import HostError
 from appliance.identity.errors import IdentityError
+from appliance.importing.errors import ImportingError
 from appliance.tasks.errors import TaskError
 from audit.errors import AuditError
 
@@ -25,6 +26,7 @@ _EXPECTED = (
     DatabaseError,
     EngineError,
     IdentityError,
+    ImportingError,
     OptionsError,
     TaskError,
 )

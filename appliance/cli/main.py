@@ -12,7 +12,7 @@ import click
 _GROUPS: Final = {
     "run": "Start everything on this machine.",
     "doctor": "Check host, models, log and sockets.",
-    "model": "Models: list, show, ps, activate, rollback, alias, known, describe.",
+    "model": "Models: import, list, show, ps, activate, rollback, alias, rm, known, describe.",
     "task": "Tasks: list, show, run.",
     "user": "Accounts: add, list, disable, reset.",
     "key": "API keys: add, list, revoke.",

@@ -13,11 +13,14 @@ from appliance.catalogue.manifest import ModelManifest
 from appliance.catalogue.room import available_memory
 from appliance.cli import alias, ps
 from appliance.cli.common import json_option, print_json, print_list, size, words
+from appliance.cli.model_import import import_model
 from appliance.cli.model_known import describe_file, known
+from appliance.cli.model_remove import remove
 from appliance.engine.budget import fits, planned
 from appliance.engine.client import EngineClient, ModelStatus
 from appliance.engine.errors import EngineUnavailableError
 from appliance.host.programs import engine_options
+from appliance.importing.quarantine import unfinished
 from appliance.settings import Settings
 
 
@@ -26,10 +29,12 @@ def command() -> None:
     """Models: what is here, how it runs, which names lead to it, and what is known of others."""
 
 
+command.add_command(import_model)
 command.add_command(ps.command)
 command.add_command(alias.activate)
 command.add_command(alias.rollback)
 command.add_command(alias.group)
+command.add_command(remove)
 command.add_command(known)
 command.add_command(describe_file)
 
@@ -52,6 +57,12 @@ def list_models(as_json: bool) -> None:
     print_list(rows, {**columns, "bytes": size}, as_json=as_json)
     for fault in catalogue.faults.values():
         click.echo(f"Not a model: {fault}", err=True)
+    for left in unfinished(settings.quarantine):
+        click.echo(
+            f"In quarantine: {left.name} ({size(left.size())}). The same import goes on from there;"
+            f" to delete it: cloister model rm {left.name}",
+            err=True,
+        )
 
 
 @command.command("show")

@@ -14,6 +14,7 @@ from appliance.catalogue.errors import OutsideModelsError
 from appliance.catalogue.known.description import (
     Description,
     check_servable,
+    comment,
     describe,
     make_manifest,
 )
@@ -22,7 +23,6 @@ from appliance.catalogue.known.library import known_model, known_models
 from appliance.catalogue.known.listing import count, gigabytes, line, markdown, row
 from appliance.catalogue.known.profile import KnownModel, PromptFormat
 from appliance.catalogue.known.sizes import cache_bytes
-from appliance.catalogue.manifest import ModelManifest
 from appliance.catalogue.writing import exists_error, write_manifest
 from appliance.cli.common import json_option, print_json, print_list, words
 from appliance.engine.errors import BadRequestError, ModelLoadError
@@ -167,7 +167,7 @@ def _write(described: Description, file: Path, name: str, models: Path) -> Path:
     if path.exists():
         raise exists_error(path)
     manifest = make_manifest(described, name, inside, _digest(file))
-    return write_manifest(manifest, models, _comment(described, manifest))
+    return write_manifest(manifest, models, comment(described, manifest, "cloister model describe"))
 
 
 def _inside(file: Path, models: Path) -> PurePosixPath:
@@ -176,7 +176,7 @@ def _inside(file: Path, models: Path) -> PurePosixPath:
         return PurePosixPath(file.resolve().relative_to(models.resolve()))
     except ValueError as error:
         raise OutsideModelsError(
-            f"{file} lies outside the models folder. Copy it there first: cp {file} {models}/"
+            f"{file} lies outside the models folder. Bring it in with: cloister model import {file}"
         ) from error
 
 
@@ -186,29 +186,11 @@ def _digest(file: Path) -> str:
         return file_digest(file, bar.update)
 
 
-def _comment(described: Description, manifest: ModelManifest) -> str:
-    model = described.known
-    source = f"what Cloister knows of {model.name}" if model else "what the file says of itself"
-    lines = [f"Written by `cloister model describe`, from {source}."]
-    if described.longest_context > manifest.context:
-        lines.append(
-            f"The model was trained for {described.longest_context} tokens; more context takes"
-            " more memory for every request that runs."
-        )
-    if model is None:
-        lines.append("Correct the licence and the capabilities where they are wrong.")
-    return "\n".join(lines)
-
-
 def _next_step(file: Path, models: Path) -> str:
     try:
         _inside(file, models)
     except OutsideModelsError:
-        file = models / file.name
-        return (
-            f"To serve it, copy it to {models}, then:\n"
-            f"  cloister model describe {file} --write NAME"
-        )
+        return f"To bring it in:\n  cloister model import {file}"
     return f"To serve it:\n  cloister model describe {file} --write NAME"
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from appliance.catalogue.manifest import Name, Sha256
+from appliance.catalogue.manifest import ModelManifest, Name, Sha256
 from appliance.engine.errors import AliasFileError, AliasRefusedError, UnknownAliasError
 
 _KEPT = 32  # models of one alias that are remembered, the present one among them
@@ -85,6 +85,21 @@ class Aliases:
     def of(self, model: str) -> list[str]:
         """The aliases that point at a model."""
         return [name for name, targets in self.all().items() if targets[-1].model == model]
+
+    def hold_back(self, manifest: ModelManifest | None) -> bool:
+        """Whether a model may not be asked for anything yet.
+
+        So it is with one that its manifest holds, until an alias points at it. While an alias could
+        be rolled back to exactly these weights it stays as it is.
+        """
+        if manifest is None or not manifest.held:
+            return False
+        this = manifest.name, manifest.sha256
+        return not any(
+            targets[-1].model == manifest.name
+            or any((each.model, each.sha256) == this for each in targets)
+            for targets in self._targets.values()
+        )
 
     def targets(self, alias: str) -> tuple[Target, ...]:
         """What an alias points at and pointed at before, the present one last.

@@ -35,9 +35,9 @@ _CONNECT_SECONDS = 5.0
 class ModelStatus:
     """One model, or one alias of a model, as `GET /v1/models` shows it.
 
-    `state` is `starting`, `ready`, `backoff`, `failed` or `stopped`; `context` is in tokens,
-    `memory_bytes` is the runner's resident set, `error` says why a model is not ready, `alias_of`
-    names the model that an alias points at.
+    `state` is `starting`, `ready`, `backoff`, `failed`, `stopped` or `imported`; `context` is in
+    tokens, `memory_bytes` is the runner's resident set, `error` says why a model is not ready,
+    `alias_of` names the model that an alias points at.
     """
 
     id: str

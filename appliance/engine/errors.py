@@ -92,6 +92,20 @@ class UnknownModelError(EngineError):
         )
 
 
+class NotActivatedError(EngineError):
+    """The model was imported, but nobody has activated it yet."""
+
+    def __init__(self, name: str) -> None:
+        """Fill in the error."""
+        super().__init__(
+            404,
+            "model_not_activated",
+            f"Model {name!r} was imported and waits for the operator:"
+            f" cloister model activate {name} --alias NAME.",
+            "model",
+        )
+
+
 class UnknownAliasError(EngineError):
     """The alias that is to be changed does not exist."""
 

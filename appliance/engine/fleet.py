@@ -37,6 +37,7 @@ class Fleet:
         budget: of memory, for all runners together.
         flights: the requests under way, for stopping no runner that still answers.
         is_alias: whether a name is an alias's; a model of that name is left out.
+        is_held: whether a model may not be asked for anything yet; it is not started by itself.
         on_ready: called whenever a model has been loaded that answers requests from now on.
     """
 
@@ -48,6 +49,7 @@ class Fleet:
         budget: MemoryBudget,
         flights: Flights,
         is_alias: Callable[[str], bool],
+        is_held: Callable[[ModelManifest | None], bool],
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Know no model yet."""
@@ -57,6 +59,7 @@ class Fleet:
         self._budget = budget
         self._flights = flights
         self._is_alias = is_alias
+        self._is_held = is_held
         self._on_ready = on_ready
         self._keepers: dict[str, Keeper] = {}
         self._stamps: dict[str, _Stamp] = {}
@@ -126,6 +129,14 @@ class Fleet:
                 self._renew(name)
         self._stamps = stamps
 
+    def rest(self, name: str) -> None:
+        """End the runner of a model that nobody may ask any more, after its last request."""
+        keeper = self._keepers.get(name)
+        if keeper and keeper.state is not State.IMPORTED and self._is_held(keeper.manifest):
+            self._disinherit(name)
+            self._retire(self._keepers.pop(name))
+            self._renew(name)
+
     async def stop(self) -> None:
         """End all runners."""
         heirs = list(self._heirs.values())
@@ -156,7 +167,10 @@ class Fleet:
         old = self._keepers.get(name)
         if old is None or old.state is not State.READY:
             self._keepers[name] = new
-            new.start()
+            if fault is None and self._is_held(manifest):
+                new.rest()
+            else:
+                new.start()
             if old is not None:
                 self._retire(old)
         elif manifest is None:

@@ -39,6 +39,7 @@ class State(StrEnum):
     BACKOFF = "backoff"
     FAILED = "failed"
     STOPPED = "stopped"
+    IMPORTED = "imported"
 
 
 class Keeper:
@@ -92,6 +93,10 @@ class Keeper:
         """Begin to keep the model running."""
         self._task = asyncio.create_task(self._keep(), name=f"keeper-{self.name}")
 
+    def rest(self) -> None:
+        """Wait to be started: nobody may ask the model for anything yet."""
+        self._turn(State.IMPORTED)
+
     async def stop(self) -> None:
         """End the runner and stop keeping it."""
         if self._task is not None:
@@ -135,7 +140,10 @@ class Keeper:
             self.try_again()
 
     def try_again(self) -> None:
-        """Try a failed model again."""
+        """Try a failed model again, or start one that rests."""
+        if self.state is State.IMPORTED:
+            self._turn(State.STARTING)
+            self.start()
         if self.state is State.FAILED:
             self._turn(State.STARTING)
             self._changed.set()

@@ -68,13 +68,16 @@ class Runner:
         await _stop(self.process)
 
 
-async def launch(manifest: Path, socket: Path, options: EngineOptions) -> Runner:
+async def launch(
+    manifest: Path, socket: Path, options: EngineOptions, log: int | None = None
+) -> Runner:
     """Start a runner and wait until its model is loaded.
 
     Args:
         manifest: of the model; its weights have been verified.
         socket: a path for its socket.
         options: sizes.
+        log: file descriptor for what the process writes; None for where this one does.
 
     Raises:
         LoadRefusedError: the runner reported why it can not load the model.
@@ -92,6 +95,8 @@ async def launch(manifest: Path, socket: Path, options: EngineOptions) -> Runner
             f"--parent={os.getpid()}",
             *options.arguments(),
             stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
             env=RUNNER_ENVIRONMENT | os.environ,
             pass_fds=(writing,),
             start_new_session=True,

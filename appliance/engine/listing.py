@@ -76,7 +76,7 @@ def _model(
 ) -> dict[str, Any]:
     manifest, runner = keeper.manifest, keeper.runner
     own = {
-        "state": keeper.state,
+        "state": State.IMPORTED if aliases.hold_back(manifest) else keeper.state,
         "alias_of": None,
         "aliases": aliases.of(keeper.name),
         "sha256": manifest.sha256 if manifest else "",

@@ -25,6 +25,7 @@ from appliance.engine.budget import MemoryBudget
 from appliance.engine.errors import (
     BadRequestError,
     ModelFailedError,
+    NotActivatedError,
     UnknownModelError,
     UnknownRequestError,
 )
@@ -72,6 +73,7 @@ class Supervisor:
             MemoryBudget(),
             self._flights,
             self._aliases.__contains__,
+            self._aliases.hold_back,
             self._warming.look,
         )
         self._switch = Switch(self._fleet, self._aliases, self._warming.look)
@@ -138,7 +140,7 @@ class Supervisor:
         """The keeper of the model that a name stands for now."""
         model = self._aliases.resolve(asked)
         try:
-            return self._fleet.find(model)
+            keeper = self._fleet.find(model)
         except UnknownModelError:
             if model == asked:
                 raise
@@ -148,6 +150,9 @@ class Supervisor:
                 f" see: cloister model rollback {asked}",
                 _RETRY_SECONDS,
             ) from None
+        if self._aliases.hold_back(keeper.manifest):
+            raise NotActivatedError(model)
+        return keeper
 
     def _request_id(self, request: Request) -> str:
         given = request.headers.get(REQUEST_ID)

@@ -7,7 +7,6 @@ was given to. So a move only has to be right for the requests that come after it
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,18 +17,15 @@ from appliance.engine.aliases import Aliases, Target, check_alias_name
 from appliance.engine.errors import (
     AliasNotKeptError,
     AliasRefusedError,
-    EngineError,
     ModelNotReadyError,
-    SmokeError,
 )
 from appliance.engine.fleet import Fleet
-from appliance.engine.identity import MODEL_DIGEST
 from appliance.engine.launch import Runner
-from appliance.engine.relay import Call, RunnerGoneError, exchange
+from appliance.engine.smoke import smoke
 
 _LOAD_SECONDS = 900.0
-_ANSWER_SECONDS = 120.0  # of the smoke request; on a busy model it waits its turn
 _RETRY_SECONDS = 10
+_UNUSED_SECONDS = 600.0  # that a model stays loaded for a move that never comes
 
 
 @dataclass(frozen=True)
@@ -90,6 +86,7 @@ class Switch:
         else:
             self._check_name(alias)
             target = await self._proved(model, by="")
+        asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self._fleet.rest, target.model)
         return Move(alias, target.model, target.sha256, self._present(alias))
 
     async def activate(self, alias: str, model: str, by: str, sha256: str | None = None) -> Move:
@@ -150,8 +147,11 @@ class Switch:
             AliasNotKeptError: it could not be written; the alias is still there.
         """
         async with self._moving:
-            last = self._aliases.targets(alias)[-1]
+            targets = self._aliases.targets(alias)
+            last = targets[-1]
             await _written(partial(self._aliases.remove, alias))
+        for model in {target.model for target in targets}:
+            self._fleet.rest(model)
         return Move(alias, None, None, last.model)
 
     def _present(self, alias: str) -> str | None:
@@ -178,7 +178,7 @@ class Switch:
     async def _proved(self, model: str, by: str) -> Target:
         """The model as a target, after it has answered a small request."""
         manifest, runner = await self._loaded(model)
-        await _smoke(manifest, runner)
+        await smoke(manifest, runner)
         self._proven[model] = runner
         return Target.now(model, manifest.sha256, by)
 
@@ -203,29 +203,3 @@ async def _written(write: Callable[[], None]) -> None:
         await asyncio.to_thread(write)
     except OSError as error:
         raise AliasNotKeptError(error.strerror or str(error)) from error
-
-
-async def _smoke(manifest: ModelManifest, runner: Runner) -> None:
-    """Return only if the runner answers one token for a small request, from the right weights.
-
-    Raises:
-        SmokeError: it does not.
-    """
-    body: dict[str, Any] = {"model": manifest.name, "max_tokens": 1, "temperature": 0}
-    if "chat" in manifest.capabilities:
-        path, body["messages"] = "/v1/chat/completions", [{"role": "user", "content": "Hello."}]
-    else:
-        path, body["prompt"] = "/v1/completions", "Hello."
-    call = Call(runner.socket, "POST", path, json.dumps(body).encode())
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS), exchange(call) as incoming:
-            raw = b"".join([part async for part in incoming.body])
-    except RunnerGoneError:
-        raise SmokeError(manifest.name, "its process ended.") from None
-    except TimeoutError:
-        raise SmokeError(manifest.name, f"none came in {_ANSWER_SECONDS:g} seconds.") from None
-    if incoming.status != 200:
-        error = EngineError.from_body(incoming.status, json.loads(raw))
-        raise SmokeError(manifest.name, error.message)
-    if (MODEL_DIGEST.lower().encode(), manifest.sha256.encode()) not in incoming.headers:
-        raise SmokeError(manifest.name, "it came from other weights than the manifest promises.")

@@ -162,11 +162,14 @@ def _engine(settings: Settings) -> str:
     with EngineClient(settings.engine_socket, _ASK_SECONDS) as client:
         names = client.names()
     models = [one for one in names if one.alias_of is None]
-    idle = [one for one in names if one.state != "ready" or one.error]
+    # An imported model waits for the operator: that is as it should be.
+    idle = [one for one in names if one.state not in {"ready", "imported"} or one.error]
     if idle or not models:
         found = ", ".join(f"{one.id} is {one.state}: {one.error or ''}" for one in idle)
         raise HostError(found or "The engine has no model.", "Wait a minute, or see var/log.")
-    return f"{len(models)} of {len(models)} models ready"
+    waiting = sum(one.state == "imported" for one in models)
+    rest = f", {waiting} imported and not activated" if waiting else ""
+    return f"{len(models) - waiting} of {len(models)} models ready{rest}"
 
 
 def _listening(settings: Settings) -> str:

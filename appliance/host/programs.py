@@ -16,6 +16,7 @@ from audit.client import AuditClient
 from audit.errors import AuditError
 
 _PROBE_SECONDS = 1.0
+_SETTLED = frozenset(("ready", "failed", "imported"))  # states of a model that has been tried
 _GUNICORN = ("--config=python:appliance.web.gunicorn_conf",)
 
 
@@ -106,7 +107,7 @@ def _model_ready(settings: Settings) -> Callable[[], bool]:
                 f"Model {failed[0].id!r} can not be loaded: {failed[0].error}",
                 f"Put the right file into {settings.models}, then start again.",
             )
-        return bool(models) and all(model.state in {"ready", "failed"} for model in models)
+        return bool(models) and all(model.state in _SETTLED for model in models)
 
     return ready
 

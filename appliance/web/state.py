@@ -20,6 +20,7 @@ _MODEL_STATES: Final = {
     "backoff": ("warn", "Restarting"),
     "failed": ("bad", "Can not be loaded"),
     "stopped": ("warn", "Stopped"),
+    "imported": ("warn", "Waits to be activated"),
 }
 
 
@@ -98,8 +99,9 @@ def of_service(wanted: str | None = None) -> Standing:
         return Standing("bad", "Engine is down", "The engine does not answer; tasks do not run.")
     if wanted is not None:
         return of_model(next((one for one in names if one.id == wanted), None))
+    models = [model for model in models if model.state != "imported"]
     if not models:
-        return Standing("warn", "No model", "No model is installed yet; tasks need one.")
+        return Standing("warn", "No model", "No model is active yet; tasks need one.")
     ready = sum(model.state == "ready" for model in models)
     if ready == len(models):
         return Standing("ok", "Ready")

@@ -170,6 +170,21 @@ def make_manifest(
     return ModelManifest.model_validate(fields)
 
 
+def comment(description: Description, manifest: ModelManifest, command: str) -> str:
+    """What stands above a manifest that `command` has made from a description."""
+    model = description.known
+    source = f"what Cloister knows of {model.name}" if model else "what the file says of itself"
+    lines = [f"Written by `{command}`, from {source}."]
+    if description.longest_context > manifest.context:
+        lines.append(
+            f"The model was trained for {description.longest_context} tokens; more context takes"
+            " more memory for every request that runs."
+        )
+    if model is None:
+        lines.append("Correct the licence and the capabilities where they are wrong.")
+    return "\n".join(lines)
+
+
 def check_servable(description: Description) -> None:
     """Return only if the engine can run the model, and one manifest can name all of it.
 
@@ -184,8 +199,8 @@ def check_servable(description: Description) -> None:
     parts = description.head.number(_SPLIT) or 1
     if parts > 1:
         raise GgufError(
-            f"{description.file_name}: is one of {parts} parts. Join them first:"
-            " llama-gguf-split --merge FIRST-PART WHOLE.gguf"
+            f"{description.file_name}: is one of {parts} parts. Bring all of them in, under"
+            " their own names, with: cloister model import FOLDER"
         )
     if description.head.parameters == 0:
         raise GgufError(f"{description.file_name}: holds no weights; bring the whole model.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.catalogue.gguf import Array as Array
-from appliance.catalogue.gguf import read_gguf
+from appliance.catalogue.gguf import Tensor, read_gguf
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,9 @@ def read_head(path: Path) -> GgufHead:
         GgufError: it can not be read, is no GGUF, or is cut off or damaged.
     """
     gguf = read_gguf(path)
-    return GgufHead(gguf.metadata, sum(math.prod(one.shape) for one in gguf.tensors))
+    return head_of(gguf.metadata, gguf.tensors)
+
+
+def head_of(metadata: Mapping[str, object], tensors: Iterable[Tensor]) -> GgufHead:
+    """The head of a model with such metadata and such tensors, in one file or several."""
+    return GgufHead(metadata, sum(math.prod(one.shape) for one in tensors))

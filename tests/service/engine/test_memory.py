@@ -193,7 +193,7 @@ def test_while_one_takes_over_both_count_and_what_does_not_fit_leaves_the_old_on
     async def run() -> None:
         left = [plenty]
         budget = MemoryBudget(lambda: left[0])
-        fleet = Fleet(models, folder, APART, budget, Flights(), lambda _name: False)
+        fleet = Fleet(models, folder, APART, budget, Flights(), lambda _: False, lambda _: False)
         try:
             await take_over(fleet, budget, left)
         finally:

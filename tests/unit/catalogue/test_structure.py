@@ -163,7 +163,7 @@ WRONG = {
     "no tensors": (Parts(tensors=(), data_bytes=0), "has no tensors"),
     "a part of a split model": (
         Parts().with_entries(number("split.count", 3), number("split.no", 1)),
-        "part 2 of a model split into 3 files; join them",
+        "part 2 of a model split into 3 files; bring all parts in",
     ),
 }
 

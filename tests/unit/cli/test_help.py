@@ -15,9 +15,11 @@ FIXED = {
     "run": set(),
     "doctor": set(),
     "model": {
+        "import",
         "list",
         "show",
         "ps",
+        "rm",
         "activate",
         "rollback",
         "alias",

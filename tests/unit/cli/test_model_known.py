@@ -87,8 +87,7 @@ def test_a_known_file_is_described_and_the_next_step_is_named(tmp_path: Path, mo
     assert "Mistral 7B Instruct v0.2 (mistral-7b-instruct-v0.2)" in text
     assert "Q4_K_M" in text
     assert "tokenizer V1" in text
-    assert f"copy it to {models}" in text
-    assert f"cloister model describe {models / 'download.gguf'} --write NAME" in text
+    assert f"cloister model import {path}" in text
 
 
 def test_a_fine_tune_names_the_models_of_its_shape_and_keeps_its_own_template(
@@ -168,7 +167,7 @@ def test_nothing_is_written_over(models: Path) -> None:
 def test_a_file_outside_the_models_folder_gets_no_manifest(tmp_path: Path, models: Path) -> None:
     path = tmp_path / "tiny.gguf"
     write_tiny_gguf(path)
-    assert f"cp {path} {models}/" in refused("describe", path, "--write", "own")
+    assert f"cloister model import {path}" in refused("describe", path, "--write", "own")
     assert list(models.iterdir()) == []
 
 

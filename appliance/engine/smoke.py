@@ -1,0 +1,52 @@
+"""A small request to a runner whose model nobody has asked for anything yet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from appliance.catalogue.manifest import ModelManifest
+from appliance.engine.errors import EngineError, SmokeError
+from appliance.engine.identity import MODEL_DIGEST
+from appliance.engine.launch import Runner
+from appliance.engine.relay import Call, RunnerGoneError, exchange
+
+_ANSWER_SECONDS = 120.0  # on a busy model the request waits its turn
+
+
+async def smoke(
+    manifest: ModelManifest, runner: Runner, tokens: int = 1, seconds: float = _ANSWER_SECONDS
+) -> None:
+    """Return only if the runner answers a small request, from the right weights.
+
+    Args:
+        manifest: of the model.
+        runner: that has loaded it.
+        tokens: of the answer at most.
+        seconds: that it may take.
+
+    Raises:
+        SmokeError: it does not.
+    """
+    path, body = _small_request(manifest, tokens)
+    call = Call(runner.socket, "POST", path, json.dumps(body).encode())
+    try:
+        async with asyncio.timeout(seconds), exchange(call) as incoming:
+            raw = b"".join([part async for part in incoming.body])
+    except RunnerGoneError:
+        raise SmokeError(manifest.name, "its process ended.") from None
+    except TimeoutError:
+        raise SmokeError(manifest.name, f"none came in {seconds:g} seconds.") from None
+    if incoming.status != 200:
+        error = EngineError.from_body(incoming.status, json.loads(raw))
+        raise SmokeError(manifest.name, error.message)
+    if (MODEL_DIGEST.lower().encode(), manifest.sha256.encode()) not in incoming.headers:
+        raise SmokeError(manifest.name, "it came from other weights than the manifest promises.")
+
+
+def _small_request(manifest: ModelManifest, tokens: int) -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {"model": manifest.name, "max_tokens": tokens, "temperature": 0}
+    if "chat" in manifest.capabilities:
+        return "/v1/chat/completions", body | {"messages": [{"role": "user", "content": "Hello."}]}
+    return "/v1/completions", body | {"prompt": "Hello."}
