@@ -102,10 +102,12 @@ class Gguf:
     Args:
         file: name of the file, for messages.
         size: of the whole file, bytes.
+        data: where the tensor data begins, bytes from the start of the file.
     """
 
     file: str
     size: int
+    data: int
     version: int
     metadata: Mapping[str, Scalar | Array]
     tensors: tuple[Tensor, ...]
@@ -158,10 +160,9 @@ class _Header:
             self._check_offset(tensor, expected)
             expected = _padded(tensor.offset + tensor.size, alignment)
             found[tensor.name] = tensor
-        self._check_end(_padded(self._at, alignment), tuple(found.values()), alignment)
-        return Gguf(
-            self._file, self._size, version, MappingProxyType(metadata), tuple(found.values())
-        )
+        data, all_found = _padded(self._at, alignment), tuple(found.values())
+        self._check_end(data, all_found, alignment)
+        return Gguf(self._file, self._size, data, version, MappingProxyType(metadata), all_found)
 
     def _version(self) -> int:
         if not self._raw.startswith(_MAGIC):

@@ -104,6 +104,29 @@ def plan_memory(facts: ModelFacts, sizes: LoadSizes) -> MemoryPlan:
     )
 
 
+def plan_reading(facts: ModelFacts, tokens: int, threads: int) -> MemoryPlan:
+    """The memory that an encoder takes, which keeps nothing between two steps.
+
+    llama.cpp sets room aside for logits of every token, although an encoder makes none.
+
+    Args:
+        facts: of a checked file.
+        tokens: of one step at most.
+        threads: that encode.
+    """
+    attention = 2 * max(facts.width, facts.heads * facts.head_width)
+    layer = tokens * _FLOAT * (5 * facts.width + max(attention, 2 * facts.inner))
+    outputs = tokens * _FLOAT * (facts.vocabulary + facts.width)
+    work = threads * _tile(facts) + tokens * 2 * max(facts.width, facts.inner)
+    return MemoryPlan(
+        weights=facts.weights,
+        repacked=facts.repacked,
+        cache=0,
+        compute=tokens * tokens * _MASKED + layer + outputs + work,
+        runner=_RUNNER + facts.vocabulary * _TOKEN + facts.merges * _MERGE,
+    )
+
+
 def _compute(facts: ModelFacts, sizes: LoadSizes, tokens: int, stream: int) -> int:
     """Buffers of one decode step, and what lies ready between steps.
 
@@ -115,10 +138,13 @@ def _compute(facts: ModelFacts, sizes: LoadSizes, tokens: int, stream: int) -> i
     attention = 2 * max(facts.width, facts.heads * facts.head_width)
     layer = tokens * _FLOAT * (5 * facts.width + max(attention, 3 * facts.inner))
     graph = max(tokens * stream * _MASKED + layer, logits + tokens * _FLOAT * facts.width)
-    tile = _FLOAT * _TILE * (4 * facts.head_width + 2 * _TILE)
-    work = sizes.threads * tile + tokens * 2 * max(facts.width, facts.inner)
+    work = sizes.threads * _tile(facts) + tokens * 2 * max(facts.width, facts.inner)
     samplers = sizes.sequences * facts.vocabulary * _CANDIDATE
     return graph + logits + work + samplers
+
+
+def _tile(facts: ModelFacts) -> int:
+    return _FLOAT * _TILE * (4 * facts.head_width + 2 * _TILE)
 
 
 def _rounded(cells: int) -> int:

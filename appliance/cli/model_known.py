@@ -195,6 +195,11 @@ def _comment(described: Description, manifest: ModelManifest) -> str:
             f"The model was trained for {described.longest_context} tokens; more context takes"
             " more memory for every request that runs."
         )
+    if described.lacks_pooler:
+        lines.append(
+            "Its classification head lacks the pooler, so it only embeds; docs/models.md says how"
+            " to convert it whole."
+        )
     if model is None:
         lines.append("Correct the licence and the capabilities where they are wrong.")
     return "\n".join(lines)

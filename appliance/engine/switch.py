@@ -195,16 +195,12 @@ async def _written(write: Callable[[], None]) -> None:
 
 
 async def _smoke(manifest: ModelManifest, runner: Runner) -> None:
-    """Return only if the runner answers one token for a small request, from the right weights.
+    """Return only if the runner answers a small request, from the right weights.
 
     Raises:
         SmokeError: it does not.
     """
-    body: dict[str, Any] = {"model": manifest.name, "max_tokens": 1, "temperature": 0}
-    if "chat" in manifest.capabilities:
-        path, body["messages"] = "/v1/chat/completions", [{"role": "user", "content": "Hello."}]
-    else:
-        path, body["prompt"] = "/v1/completions", "Hello."
+    path, body = _small_request(manifest)
     call = Call(runner.socket, "POST", path, json.dumps(body).encode())
     try:
         async with asyncio.timeout(_ANSWER_SECONDS), exchange(call) as incoming:
@@ -218,3 +214,16 @@ async def _smoke(manifest: ModelManifest, runner: Runner) -> None:
         raise SmokeError(manifest.name, error.message)
     if (MODEL_DIGEST.lower().encode(), manifest.sha256.encode()) not in incoming.headers:
         raise SmokeError(manifest.name, "it came from other weights than the manifest promises.")
+
+
+def _small_request(manifest: ModelManifest) -> tuple[str, dict[str, Any]]:
+    body: dict[str, Any] = {"model": manifest.name}
+    if "embed" in manifest.capabilities:
+        return "/v1/embeddings", body | {"input": "Hello."}
+    if "classify" in manifest.capabilities:
+        return "/v1/classify", body | {"input": "Hello."}
+    body |= {"max_tokens": 1, "temperature": 0}
+    if "chat" in manifest.capabilities:
+        messages = [{"role": "user", "content": "Hello."}]
+        return "/v1/chat/completions", body | {"messages": messages}
+    return "/v1/completions", body | {"prompt": "Hello."}

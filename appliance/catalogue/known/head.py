@@ -18,10 +18,12 @@ class GgufHead:
     Args:
         metadata: key-value pairs.
         parameters: number of weights in all tensors.
+        tensors: their names.
     """
 
     metadata: Mapping[str, object]
     parameters: int
+    tensors: frozenset[str] = frozenset()
 
     def text(self, key: str) -> str | None:
         """A text of the metadata, None where it is missing or no text."""
@@ -41,4 +43,8 @@ def read_head(path: Path) -> GgufHead:
         GgufError: it can not be read, is no GGUF, or is cut off or damaged.
     """
     gguf = read_gguf(path)
-    return GgufHead(gguf.metadata, sum(math.prod(one.shape) for one in gguf.tensors))
+    return GgufHead(
+        gguf.metadata,
+        sum(math.prod(one.shape) for one in gguf.tensors),
+        frozenset(one.name for one in gguf.tensors),
+    )
