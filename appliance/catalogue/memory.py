@@ -111,6 +111,31 @@ def plan_memory(facts: ModelFacts, sizes: LoadSizes) -> MemoryPlan:
     )
 
 
+def plan_reading(facts: ModelFacts, tokens: int, threads: int, flash: bool) -> MemoryPlan:
+    """The memory that an encoder takes, which keeps nothing between two steps.
+
+    llama.cpp sets room aside for logits of every token, although an encoder makes none.
+
+    Args:
+        facts: of a checked file.
+        tokens: of one step at most.
+        threads: that encode.
+        flash: whether attention goes without a matrix of scores.
+    """
+    attention = 2 * max(facts.width, facts.heads * facts.head_width)
+    attention += 0 if flash else facts.heads * tokens
+    layer = tokens * _FLOAT * (5 * facts.width + max(attention, 2 * facts.inner))
+    outputs = tokens * _FLOAT * (facts.vocabulary + facts.width)
+    work = threads * _tile(facts) + tokens * 2 * max(facts.width, facts.inner)
+    return MemoryPlan(
+        weights=facts.weights,
+        repacked=facts.repacked,
+        cache=0,
+        compute=tokens * tokens * _MASKED + layer + outputs + work,
+        runner=_RUNNER + facts.vocabulary * _TOKEN + facts.merges * _MERGE,
+    )
+
+
 def _compute(facts: ModelFacts, sizes: LoadSizes, tokens: int, stream: int) -> int:
     """Buffers of one decode step, and what lies ready between steps.
 
@@ -124,8 +149,7 @@ def _compute(facts: ModelFacts, sizes: LoadSizes, tokens: int, stream: int) -> i
     attention += 0 if sizes.flash else facts.heads * stream
     layer = tokens * _FLOAT * (5 * facts.width + max(attention, 3 * facts.inner))
     graph = max(tokens * stream * _MASKED + layer, logits + tokens * _FLOAT * facts.width)
-    tile = _FLOAT * _TILE * (4 * facts.head_width + 2 * _TILE)
-    work = sizes.threads * tile + tokens * 2 * max(facts.width, facts.inner)
+    work = sizes.threads * _tile(facts) + tokens * 2 * max(facts.width, facts.inner)
     samplers = sizes.sequences * facts.vocabulary * _CANDIDATE
     return graph + logits + work + samplers
 
@@ -134,6 +158,10 @@ def _bytes(elements: int, kind: str) -> int:
     """What elements of a number format take."""
     found = _FORMATS[kind]
     return elements * found.block_bytes // found.block
+
+
+def _tile(facts: ModelFacts) -> int:
+    return _FLOAT * _TILE * (4 * facts.head_width + 2 * _TILE)
 
 
 def _rounded(cells: int) -> int:

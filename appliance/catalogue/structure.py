@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from jinja2 import TemplateError
 
+from appliance.catalogue.architectures import Nature, nature_of
 from appliance.catalogue.errors import GgufError
 from appliance.catalogue.facts import ModelFacts
 from appliance.catalogue.gguf import Array, Gguf, Tensor
@@ -28,20 +29,6 @@ _BLOCK = re.compile(r"(?:^|\.)blk\.(\d{1,9})\.")
 _EMBEDDING = "token_embd.weight"
 _TOKENS_KEY = "tokenizer.ggml.tokens"
 _TEMPLATE_KEY = "tokenizer.chat_template"
-# Encoders see a whole text at once and keep nothing of it.
-_WITHOUT_CACHE = frozenset(
-    (
-        "bert",
-        "eurobert",
-        "gemma-embedding",
-        "jina-bert-v2",
-        "jina-bert-v3",
-        "modern-bert",
-        "neo-bert",
-        "nomic-bert",
-        "nomic-bert-moe",
-    )
-)
 
 
 def check_structure(gguf: Gguf, repacked: Iterable[str] = ()) -> ModelFacts:
@@ -107,7 +94,7 @@ class _Structure:
         kv_heads = self._numbers("attention.head_count_kv", layers, heads)
         self._check_blocks(max(layers, self._number("decoder_block_count", 1, _LAYERS, layers)))
         vocabulary = self._vocabulary(width)
-        cached = 0 if architecture in _WITHOUT_CACHE else sum(kv_heads)
+        cached = 0 if nature_of(architecture) is Nature.ENCODER else sum(kv_heads)
         return ModelFacts(
             architecture=architecture,
             quantisations=self._quantisations(),

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.catalogue.architectures import Nature, nature_of
 from appliance.catalogue.errors import ModelMemoryError
 from appliance.catalogue.facts import ModelFacts
-from appliance.catalogue.memory import LoadSizes, MemoryPlan, plan_memory
+from appliance.catalogue.memory import LoadSizes, MemoryPlan, plan_memory, plan_reading
 from appliance.catalogue.room import available_memory
 from appliance.engine.options import EngineOptions
 
@@ -25,6 +26,11 @@ def planned(facts: ModelFacts, request_context: int, options: EngineOptions) -> 
         request_context: tokens of one request at most, as in the manifest.
         options: sizes of the runner.
     """
+    nature, flash = nature_of(facts.architecture), options.flash_attention != "off"
+    if nature is Nature.ENCODER:
+        tokens = options.reading_tokens(request_context)
+        return plan_reading(facts, tokens, options.thread_count, flash)
+    options = options.fitting(nature, request_context)
     sizes = LoadSizes(
         cells=options.kv_tokens(request_context),
         unified=not options.exact,
@@ -34,7 +40,7 @@ def planned(facts: ModelFacts, request_context: int, options: EngineOptions) -> 
         threads=options.thread_count,
         key_type=options.cache_type_k,
         value_type=options.cache_type_v,
-        flash=options.flash_attention != "off",
+        flash=flash,
     )
     return plan_memory(facts, sizes)
 

@@ -28,6 +28,8 @@ from appliance.engine.identity import REQUEST_ID, AnswerIdentity
 
 _CHAT = "/v1/chat/completions"
 _COMPLETE = "/v1/completions"
+_EMBED = "/v1/embeddings"
+_CLASSIFY = "/v1/classify"
 _CONNECT_SECONDS = 5.0
 
 
@@ -54,11 +56,22 @@ class ModelStatus:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A whole answer: the OpenAI object and what it came from."""
+class WholeAnswer:
+    """An answer that came in one piece, and what it came from."""
 
     body: Mapping[str, Any]
     identity: AnswerIdentity
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """`prompt_tokens`, `total_tokens`, and `completion_tokens` where some were made."""
+        usage: Mapping[str, Any] = self.body["usage"]
+        return usage
+
+
+@dataclass(frozen=True)
+class Answer(WholeAnswer):
+    """A whole completion: the OpenAI object and what it came from."""
 
     @property
     def text(self) -> str:
@@ -69,12 +82,6 @@ class Answer:
     def finish_reason(self) -> str:
         """`stop`, `length` or `cancelled`, of the first choice."""
         return str(self.body["choices"][0]["finish_reason"])
-
-    @property
-    def usage(self) -> Mapping[str, Any]:
-        """`prompt_tokens`, `completion_tokens`, `total_tokens`."""
-        usage: Mapping[str, Any] = self.body["usage"]
-        return usage
 
 
 @dataclass(frozen=True)
@@ -218,6 +225,14 @@ class EngineClient:
         """Run a plain completion to its end; `body` is OpenAI's, without `stream`."""
         return self._answer(_COMPLETE, body, request_id)
 
+    def embed(self, body: Mapping[str, Any], request_id: str | None = None) -> WholeAnswer:
+        """Vectors of texts; `body` and answer as in OpenAI's API."""
+        return self._whole(_EMBED, body, request_id)
+
+    def classify(self, body: Mapping[str, Any], request_id: str | None = None) -> WholeAnswer:
+        """Classes of texts; `body` and answer as docs/engine.md says."""
+        return self._whole(_CLASSIFY, body, request_id)
+
     def stream_chat(self, body: Mapping[str, Any], request_id: str | None = None) -> AnswerStream:
         """Start a chat completion; returns when it has left the queue, before its first token."""
         return self._stream(_CHAT, body, request_id)
@@ -239,9 +254,13 @@ class EngineClient:
         return True
 
     def _answer(self, path: str, body: Mapping[str, Any], request_id: str | None) -> Answer:
-        response = self._call("POST", path, {**body, "stream": False}, request_id)
-        answer = response.json()
-        return Answer(answer, AnswerIdentity.from_headers(str(body["model"]), response.headers))
+        found = self._whole(path, {**body, "stream": False}, request_id)
+        return Answer(found.body, found.identity)
+
+    def _whole(self, path: str, body: Mapping[str, Any], request_id: str | None) -> WholeAnswer:
+        response = self._call("POST", path, body, request_id)
+        identity = AnswerIdentity.from_headers(str(body.get("model")), response.headers)
+        return WholeAnswer(response.json(), identity)
 
     def _stream(self, path: str, body: Mapping[str, Any], request_id: str | None) -> AnswerStream:
         request = self._request("POST", path, {**body, "stream": True}, request_id)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+CANCELLED = "cancelled"
 
 
 class EngineError(Exception):
@@ -168,6 +170,29 @@ class UnknownRequestError(EngineError):
         super().__init__(
             404, "request_not_found", "No live request has this id; it may have ended already."
         )
+
+
+class IncapableModelError(EngineError):
+    """The model can not do what the address asks for."""
+
+    def __init__(self, name: str, wanted: str, able: Collection[str]) -> None:
+        """Fill in the error; `wanted` and `able` are capabilities of a manifest."""
+        can = ", ".join(able)
+        super().__init__(
+            400,
+            "model_incapable",
+            f"Model {name!r} can not {wanted}; it can: {can}. Ask a model with the capability"
+            f" {wanted!r}; GET /v1/models lists them.",
+            "model",
+        )
+
+
+class RequestCancelledError(EngineError):
+    """Somebody cancelled the request before its answer was there."""
+
+    def __init__(self) -> None:
+        """Fill in the error."""
+        super().__init__(409, CANCELLED, "The request was cancelled; ask again.")
 
 
 class QueueFullError(EngineError):

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
-from dataclasses import asdict
 from functools import partial
 
 from starlette.applications import Starlette
@@ -27,11 +24,11 @@ from appliance.engine.asgi import (
     read_body,
     sse,
 )
-from appliance.engine.errors import EngineError, UnknownRequestError
+from appliance.engine.errors import EngineError, IncapableModelError, UnknownRequestError
 from appliance.engine.identity import REQUEST_ID
 from appliance.engine.intake import Job, Served, admit, beginning
+from appliance.engine.meter import Meter
 from appliance.engine.outbox import Event
-from appliance.engine.pace import Pace
 from appliance.engine.protocol import (
     ChatRequest,
     CompletionRequest,
@@ -39,8 +36,6 @@ from appliance.engine.protocol import (
     parse_samples,
 )
 from appliance.engine.scheduler import Scheduler
-
-_LOOK_SECONDS = 1.0
 
 
 def deliver(events: list[Event]) -> None:
@@ -65,11 +60,11 @@ class Front:
         self._served = served
         self._scheduler = scheduler
         self._live: dict[str, Answering] = {}
-        self._pace = Pace()
-        self._warmed = 0
+        self._meter = Meter(scheduler, lambda tally: tally.answer_tokens)
 
     def app(self) -> Starlette:
         """The ASGI application."""
+        embed, classify = partial(self._refuse, "embed"), partial(self._refuse, "classify")
         chat = partial(self._answer, ChatRequest)
         complete = partial(self._answer, CompletionRequest)
         return Starlette(
@@ -77,33 +72,17 @@ class Front:
                 Route("/v1/chat/completions", chat, methods=["POST"]),
                 Route("/v1/completions", complete, methods=["POST"]),
                 Route("/beginnings", self._decode_ahead, methods=["POST"]),
+                Route("/v1/embeddings", embed, methods=["POST"]),
+                Route("/v1/classify", classify, methods=["POST"]),
                 Route("/v1/requests/{id}", self._cancel, methods=["DELETE"]),
-                Route("/status", self._status),
+                Route("/status", self._meter.status),
             ],
             exception_handlers=HANDLERS,
-            lifespan=self._lifespan,
+            lifespan=self._meter.lifespan,
         )
 
-    @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        looking = asyncio.create_task(self._look())
-        yield
-        looking.cancel()
-
-    async def _look(self) -> None:
-        while True:
-            self._pace.look(time.monotonic(), self._scheduler.tally.answer_tokens)
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    async def _status(self, _request: Request) -> Response:
-        tally = asdict(self._scheduler.tally)
-        now = {
-            "in_use": self._scheduler.in_use,
-            "queued": self._scheduler.queued,
-            "warmed": self._warmed,
-            "tokens_per_second": self._pace.per_second(time.monotonic(), tally["answer_tokens"]),
-        }
-        return json_response(tally | now)
+    async def _refuse(self, wanted: str, _request: Request) -> Response:
+        raise IncapableModelError(self._served.name, wanted, self._served.capabilities)
 
     async def _decode_ahead(self, request: Request) -> Response:
         """Decode what two sample requests begin with, so that it lies ready for the first user."""
@@ -113,7 +92,7 @@ class Front:
             ahead = Ahead(tokens)
             self._scheduler.submit([ahead.group])
             await ahead.decoded()
-            self._warmed += 1
+            self._meter.warmed += 1
         return json_response({"tokens": len(tokens)})
 
     async def _cancel(self, request: Request) -> Response:

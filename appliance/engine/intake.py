@@ -26,6 +26,7 @@ class Served:
     Args:
         context: tokens of one request at most.
         sequences: choices of one request at most.
+        capabilities: as the manifest says.
         stops: the manifest's stop strings.
         infill: how the model fills gaps, None if it was not trained to.
         keeps: whether beginnings of prompts stay in the KV cache.
@@ -36,6 +37,7 @@ class Served:
     build: str
     context: int
     sequences: int
+    capabilities: tuple[str, ...]
     stops: tuple[str, ...]
     vocabulary: Vocabulary
     grammars: Grammars

@@ -17,6 +17,7 @@ import llama_cpp.llama_cpp as lib
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.catalogue.architectures import Nature, nature_of
 from appliance.catalogue.quantisation import QUANTISATIONS
 from appliance.engine.errors import ModelLoadError
 from appliance.engine.options import EngineOptions
@@ -49,6 +50,7 @@ memory_clear = _hold("llama_memory_clear")
 memory_seq_rm = _hold("llama_memory_seq_rm")
 memory_seq_cp = _hold("llama_memory_seq_cp")
 _get_logits = _hold("llama_get_logits")
+_get_embeddings = _hold("llama_get_embeddings")
 
 
 class LogTail:
@@ -84,20 +86,44 @@ def engine_build() -> str:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory with its one context."""
+    """A model in memory with its one context.
 
+    Args:
+        path: the weights file.
+        architecture: llama.cpp's name of it.
+        memory: of the KV cache; None for an encoder.
+        width: elements of a token's final state.
+        trained: tokens of a text that it was trained for.
+        kv_tokens: cells of the KV cache; of an encoder, tokens of one step.
+        shared: one KV cache for all sequences, so that they can share cells.
+    """
+
+    path: Path
     model: Any
     context: Any
     memory: Any
     vocab: Any
+    architecture: str
     vocabulary_size: int
+    width: int
+    trained: int
     kv_tokens: int
     sequence_tokens: int  # of them, for one sequence at most
     shared: bool  # one KV cache for all sequences, so that they can share cells
 
+    @property
+    def nature(self) -> Nature:
+        """How the model works."""
+        return nature_of(self.architecture)
+
     def decode(self, batch: Any) -> int:  # noqa: ANN401 - a ctypes structure
         """Run one batch; llama.cpp's return code (0 good, 1 no room in the KV cache)."""
         code: int = lib.llama_decode(self.context, batch)
+        return code
+
+    def encode(self, batch: Any) -> int:  # noqa: ANN401 - a ctypes structure
+        """Run one batch through the encoder; llama.cpp's return code (0 good)."""
+        code: int = lib.llama_encode(self.context, batch)
         return code
 
     def logits(self, rows: int) -> NDArray[np.float32]:
@@ -105,14 +131,14 @@ class Loaded:
         pointer = _get_logits(self.context)
         return np.ctypeslib.as_array(pointer, (rows, self.vocabulary_size))
 
+    def states(self, rows: int) -> NDArray[np.float32]:
+        """Final states of the last encoded batch, one row a token; a view, valid until the next."""
+        pointer = _get_embeddings(self.context)
+        return np.ctypeslib.as_array(pointer, (rows, self.width))
+
     def metadata(self, key: str) -> str | None:
-        """A text of the GGUF's metadata, None if it has no such key."""
-        size = lib.llama_model_meta_val_str(self.model, key.encode(), None, 0)
-        if size < 0:
-            return None
-        buffer = ctypes.create_string_buffer(size + 1)
-        lib.llama_model_meta_val_str(self.model, key.encode(), buffer, size + 1)
-        return buffer.raw[:size].decode("utf-8", "replace")
+        """A text or number of the GGUF's metadata as text, None if it has no such key."""
+        return _metadata(self.model, key)
 
     def free(self) -> None:
         """Give all memory back; nothing of this object may be used afterwards."""
@@ -141,9 +167,12 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
     model = lib.llama_model_load_from_file(str(path).encode(), _model_params(options))
     if not model:
         raise ModelLoadError(f"llama.cpp refuses {path.name!r}: {log.cause()}")
+    architecture = _metadata(model, "general.architecture") or ""
+    nature = nature_of(architecture)
+    fitting = options.fitting(nature, request_context)
     # A recurrent state can be neither cut nor shared in parts.
     whole = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
-    context = lib.llama_init_from_model(model, _context_params(request_context, options))
+    context = lib.llama_init_from_model(model, _context_params(nature, request_context, fitting))
     if not context:
         lib.llama_model_free(model)
         raise ModelLoadError(
@@ -153,15 +182,46 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
         )
     vocab = lib.llama_model_get_vocab(model)
     return Loaded(
+        path=path,
         model=model,
         context=context,
         memory=lib.llama_get_memory(context),
         vocab=vocab,
+        architecture=architecture,
         vocabulary_size=lib.llama_vocab_n_tokens(vocab),
+        width=lib.llama_model_n_embd_out(model),
+        trained=lib.llama_model_n_ctx_train(model),
         kv_tokens=lib.llama_n_ctx(context),
         sequence_tokens=lib.llama_n_ctx_seq(context),
-        shared=not (options.exact or whole),
+        shared=not (fitting.exact or whole),
     )
+
+
+def tokenise(vocab: Any, text: str, with_marks: bool) -> list[int]:  # noqa: ANN401 - a pointer
+    """The tokens of a text, in which no spelling of a control token means that token.
+
+    Args:
+        vocab: of a loaded model.
+        text: of any length.
+        with_marks: whether the marks of beginning and end stand around it, as the model has them.
+    """
+    raw = text.encode()
+    room = len(raw) + 8
+    while True:
+        tokens = (lib.llama_token * room)()
+        count = lib.llama_tokenize(vocab, raw, len(raw), tokens, room, with_marks, False)
+        if count >= 0:
+            return tokens[:count]
+        room = -count
+
+
+def _metadata(model: Any, key: str) -> str | None:  # noqa: ANN401 - a pointer
+    size = lib.llama_model_meta_val_str(model, key.encode(), None, 0)
+    if size < 0:
+        return None
+    buffer = ctypes.create_string_buffer(size + 1)
+    lib.llama_model_meta_val_str(model, key.encode(), buffer, size + 1)
+    return buffer.raw[:size].decode("utf-8", "replace")
 
 
 def _model_params(options: EngineOptions) -> Any:  # noqa: ANN401 - a ctypes structure
@@ -171,15 +231,24 @@ def _model_params(options: EngineOptions) -> Any:  # noqa: ANN401 - a ctypes str
     return params
 
 
-def _context_params(request_context: int, options: EngineOptions) -> Any:  # noqa: ANN401 - as above
+def _context_params(nature: Nature, request_context: int, options: EngineOptions) -> Any:  # noqa: ANN401 - as above
     params = lib.llama_context_default_params()
-    params.n_ctx = options.kv_tokens(request_context)
+    params.n_threads = params.n_threads_batch = options.thread_count
     # One step is one piece for llama.cpp too, so its outputs keep the order of the batch.
+    if nature is Nature.ENCODER:
+        params.n_ctx = params.n_batch = params.n_ubatch = options.reading_tokens(request_context)
+        params.n_seq_max = options.reading_texts
+        params.kv_unified = True
+        params.flash_attn_type = _FLASH[options.flash_attention]
+        params.embeddings = True
+        # Each token's state comes out; what is made of them depends on the request.
+        params.pooling_type = lib.LLAMA_POOLING_TYPE_NONE
+        return params
     shared = not options.exact
+    params.n_ctx = options.kv_tokens(request_context)
     params.n_batch = params.n_ubatch = options.step_capacity
     params.n_seq_max = options.sequences + (options.prefixes if shared else 0)
     params.n_outputs_max = options.outputs
-    params.n_threads = params.n_threads_batch = options.thread_count
     params.kv_unified = shared
     params.flash_attn_type = _FLASH[options.flash_attention]
     params.type_k = _TYPES[options.cache_type_k]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from appliance.catalogue.architectures import Nature
 from appliance.engine.errors import OptionsError
 
 ALL_LAYERS = -1
@@ -19,6 +20,7 @@ _DRAFTING = 4  # sequences whose longest drafts fit into one step
 # Below 64 tokens in a step, llama.cpp's attention on the CPU takes each token by itself and skips
 # the cells that it may not see; from there on it computes whole tiles of 64 tokens by 64 cells.
 _ANSWER_TOKENS = 63
+_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,33 @@ class EngineOptions:
         drafts = 0 if self.exact else self.drafts
         return min(self.sequences + drafts, self.answer_capacity)
 
+    @property
+    def reading_texts(self) -> int:
+        """Texts that one step of an encoder carries at most."""
+        return min(self.step_tokens, _SEQUENCES)
+
+    def reading_tokens(self, request_context: int) -> int:
+        """Tokens that one step of an encoder carries at most: an encoder sees a text whole."""
+        return max(self.step_tokens, request_context)
+
+    def fitting(self, nature: Nature, request_context: int) -> EngineOptions:
+        """The sizes for a model that works in a certain way.
+
+        llama.cpp keeps what an encoder-decoder has read once in a context: such a model takes
+        one sequence at a time, reads its text in one step, and shares and guesses nothing.
+        """
+        if nature is not Nature.ENCODER_DECODER:
+            return self
+        return replace(
+            self,
+            sequences=1,
+            context=request_context,
+            step_tokens=max(self.step_tokens, request_context),
+            prefixes=0,
+            draft=0,
+            exact=True,
+        )
+
     def arguments(self) -> list[str]:
         """The same sizes as command line arguments."""
         return [
@@ -115,6 +144,7 @@ class Limits:
     body_bytes: int = 16 * 1024 * 1024  # request body
     messages: int = 512  # messages of one chat
     prompts: int = 64  # prompts of one plain completion
+    inputs: int = 2048  # texts that one request has embedded or classified
     stops: int = 16  # stop strings
     stop_chars: int = 256  # characters of one stop string
     biases: int = 1024  # entries of logit_bias

@@ -9,7 +9,7 @@ Accepted and without effect, because clients send them as a matter of course: `u
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,21 +22,24 @@ _COMPLETION_TOKENS = 16  # OpenAI's default for plain completions
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Stop = Annotated[str, Field(min_length=1, max_length=LIMITS.stop_chars)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Parsed = TypeVar("Parsed", bound="Strict")
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """An object whose fields are all known and have the very types that they should."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class TextPart(_Strict):
+class TextPart(Strict):
     """One part of a message; only text is understood."""
 
     type: Literal["text"]
     text: str
 
 
-class Message(_Strict):
+class Message(Strict):
     """One message of a chat."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -52,7 +55,7 @@ class Message(_Strict):
         return {"role": role, "content": text, **named}
 
 
-class SchemaFormat(_Strict):
+class SchemaFormat(Strict):
     """The schema of `response_format`; it is enforced whatever `strict` says."""
 
     name: str = Field("answer", pattern=r"^[A-Za-z0-9_-]{1,64}$")
@@ -61,7 +64,7 @@ class SchemaFormat(_Strict):
     strict: bool | None = None
 
 
-class ResponseFormat(_Strict):
+class ResponseFormat(Strict):
     """What form the answer must have."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -83,14 +86,14 @@ class ResponseFormat(_Strict):
         return {"type": "object"} if self.type == "json_object" else None
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     """Options of a streamed answer."""
 
     include_usage: bool | None = None
     include_obfuscation: Literal[False] | None = None
 
 
-class _Request(_Strict):
+class _Request(Strict):
     model: str = Field(min_length=1, max_length=256)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -216,7 +219,7 @@ class CompletionRequest(_Request):
         return self.max_tokens or _COMPLETION_TOKENS
 
 
-class _Samples(_Strict):
+class _Samples(Strict):
     samples: Annotated[list[ChatRequest], Field(min_length=2, max_length=2)]
 
 
@@ -232,9 +235,7 @@ def parse_samples(value: Mapping[str, Any]) -> list[ChatRequest]:
         raise _named(error, value) from error
 
 
-def parse_request(
-    kind: type[ChatRequest] | type[CompletionRequest], value: Mapping[str, Any]
-) -> ChatRequest | CompletionRequest:
+def parse_request(kind: type[Parsed], value: Mapping[str, Any]) -> Parsed:
     """Check a decoded body.
 
     Raises:

@@ -1,6 +1,7 @@
 """A runner: the process of one model. Started by the supervisor, on a socket only it uses.
 
-The HTTP front runs in the main thread's event loop, the scheduler in a thread of its own. Whatever
+The HTTP front runs in the main thread's event loop, the scheduler in a thread of its own; so does
+the encoder, where the model only reads. Whatever
 can go wrong while loading is reported on the `ready` pipe before the process ends.
 """
 
@@ -18,19 +19,25 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
+from appliance.catalogue.architectures import Nature, possible_capabilities
 from appliance.catalogue.errors import CatalogueError
 from appliance.catalogue.manifest import ModelManifest, read_manifest
 from appliance.engine.asgi import bind_socket, server
+from appliance.engine.encoder_front import EncoderFront
+from appliance.engine.encoding import Encoder, Reading
 from appliance.engine.errors import ModelLoadError
 from appliance.engine.front import Front, deliver
 from appliance.engine.grammar import Grammars
+from appliance.engine.heads import find_pooling, read_head
 from appliance.engine.infill import find_infill, make_vocabulary
 from appliance.engine.intake import Served
 from appliance.engine.llama import Loaded, LogTail, engine_build, load
 from appliance.engine.options import EngineOptions, add_option_arguments, options_from
 from appliance.engine.outbox import Event
 from appliance.engine.process import die_with_parent
+from appliance.engine.reading import ServedEncoder
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.stepper import Stepper
 from appliance.engine.template import ChatTemplate
@@ -44,6 +51,8 @@ _GRACE_SECONDS = 2
 _SWITCH_INTERVAL = 0.0002
 
 _log = logging.getLogger(__name__)
+
+Serving = Served | ServedEncoder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,7 +98,10 @@ def _load(manifest: ModelManifest, models: Path, options: EngineOptions) -> Load
 _keep: list[LogTail] = []
 
 
-def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> Served:
+def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> Serving:
+    _check_capabilities(manifest, loaded)
+    if loaded.nature is Nature.ENCODER:
+        return _serve_encoder(manifest, loaded)
     vocabulary = make_vocabulary(manifest, loaded)
     return Served(
         name=manifest.name,
@@ -97,12 +109,40 @@ def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> S
         build=engine_build(),
         context=min(manifest.context, loaded.sequence_tokens),
         sequences=options.sequences,
+        capabilities=manifest.capabilities,
         stops=manifest.stop,
         vocabulary=vocabulary,
         grammars=Grammars(loaded, vocabulary),
         template=_template(manifest, loaded, vocabulary),
         infill=find_infill(manifest, loaded, vocabulary),
         keeps=loaded.shared and options.prefixes > 0,
+    )
+
+
+def _check_capabilities(manifest: ModelManifest, loaded: Loaded) -> None:
+    possible = possible_capabilities(loaded.architecture)
+    wrong = [each for each in manifest.capabilities if each not in possible]
+    if wrong:
+        raise ModelLoadError(
+            f"The manifest of {manifest.name!r} says it can {', '.join(wrong)}, but the most that a"
+            f" model of the architecture {loaded.architecture!r} can is {', '.join(possible)};"
+            " correct its capabilities."
+        )
+
+
+def _serve_encoder(manifest: ModelManifest, loaded: Loaded) -> ServedEncoder:
+    return ServedEncoder(
+        name=manifest.name,
+        digest=manifest.sha256,
+        build=engine_build(),
+        # Behind the last position that was trained there is none: llama.cpp would end the process.
+        context=min(manifest.context, loaded.trained),
+        capabilities=manifest.capabilities,
+        vocab=loaded.vocab,
+        vocabulary_size=loaded.vocabulary_size,
+        width=loaded.width,
+        pooling=find_pooling(loaded),
+        head=read_head(loaded) if "classify" in manifest.capabilities else None,
     )
 
 
@@ -119,29 +159,38 @@ def _template(
 
 
 async def _run(
-    path: Path, ready: int, served: Served, loaded: Loaded, options: EngineOptions
+    path: Path, ready: int, served: Serving, loaded: Loaded, options: EngineOptions
 ) -> None:
-    loop = asyncio.get_running_loop()
-    scheduler = Scheduler(
-        Stepper(loaded, served.vocabulary.ends, options), options, _deliverer(loop), _stop_hard
-    )
-    scheduler.start()
+    app, worker = _assembled(served, loaded, options, asyncio.get_running_loop())
+    worker.start()
     listener = bind_socket(path)
     _report(ready, {"context": served.context, "build": served.build})
     # uvicorn raises the signals that it took once more when it is done; we end in our own way.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    http: uvicorn.Server = server(Front(served, scheduler).app(), _GRACE_SECONDS)
+    http: uvicorn.Server = server(app, _GRACE_SECONDS)
     await http.serve(sockets=[listener])
-    await asyncio.to_thread(scheduler.close)
+    await asyncio.to_thread(worker.close)
     path.unlink(missing_ok=True)
 
 
-def _deliverer(loop: asyncio.AbstractEventLoop) -> Callable[[list[Event]], None]:
+def _assembled(
+    served: Serving, loaded: Loaded, options: EngineOptions, loop: asyncio.AbstractEventLoop
+) -> tuple[Starlette, Scheduler | Encoder]:
+    """The HTTP application, and the thread that works for it."""
+
     def hand_over(events: list[Event]) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(deliver, events)
 
-    return hand_over
+    def make_encoder(done: Callable[[list[Reading]], None]) -> Encoder:
+        return Encoder(loaded, served.context, options, done, _stop_hard)
+
+    if isinstance(served, ServedEncoder):
+        front = EncoderFront(served, make_encoder)
+        return front.app(), front.encoder
+    stepper = Stepper(loaded, served.vocabulary.ends, options)
+    scheduler = Scheduler(stepper, options, hand_over, _stop_hard)
+    return Front(served, scheduler).app(), scheduler
 
 
 def _stop_hard(_error: Exception) -> None:

@@ -46,7 +46,12 @@ async def smoke(
 
 
 def _small_request(manifest: ModelManifest, tokens: int) -> tuple[str, dict[str, Any]]:
-    body: dict[str, Any] = {"model": manifest.name, "max_tokens": tokens, "temperature": 0}
+    body: dict[str, Any] = {"model": manifest.name}
+    if "embed" in manifest.capabilities:
+        return "/v1/embeddings", body | {"input": "Hello."}
+    if "classify" in manifest.capabilities:
+        return "/v1/classify", body | {"input": "Hello."}
+    body |= {"max_tokens": tokens, "temperature": 0}
     if "chat" in manifest.capabilities:
         return "/v1/chat/completions", body | {"messages": [{"role": "user", "content": "Hello."}]}
     return "/v1/completions", body | {"prompt": "Hello."}

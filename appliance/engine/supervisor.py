@@ -88,6 +88,8 @@ class Supervisor:
                 Route("/v1/chat/completions", self._answer, methods=["POST"]),
                 Route("/v1/completions", self._answer, methods=["POST"]),
                 Route("/v1/beginnings", self._beginnings, methods=["PUT"]),
+                Route("/v1/embeddings", self._answer, methods=["POST"]),
+                Route("/v1/classify", self._answer, methods=["POST"]),
                 Route("/v1/requests/{id}", self._cancel, methods=["DELETE"]),
                 *admin_routes(self._aliases, self._switch),
             ],

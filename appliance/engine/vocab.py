@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 
 import llama_cpp.llama_cpp as lib
 
-from appliance.engine.llama import Loaded
+from appliance.engine.llama import Loaded, tokenise
 
 _PIECE_BYTES = 64 * 1024
 _APART = "\u263a"  # no vocabulary merges it with a neighbour; Code Llama's tokenizer uses it too
@@ -140,14 +140,7 @@ class Vocabulary:
         return [part for part in single if part not in self.markers]
 
     def _tokenise(self, text: str) -> list[int]:
-        raw = text.encode()
-        room = len(raw) + 8
-        while True:
-            tokens = (lib.llama_token * room)()
-            count = lib.llama_tokenize(self._vocab, raw, len(raw), tokens, room, False, False)
-            if count >= 0:
-                return tokens[:count]
-            room = -count
+        return tokenise(self._vocab, text, with_marks=False)
 
     def _is_marker(self, token: int) -> bool:
         attributes = lib.llama_vocab_get_attr(self._vocab, token)

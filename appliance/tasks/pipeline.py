@@ -16,10 +16,11 @@ import time
 from collections.abc import Generator
 
 from appliance.engine.client import AnswerStream, EngineClient
-from appliance.engine.errors import EngineError
+from appliance.engine.errors import CANCELLED, EngineError
 from appliance.engine.identity import AnswerIdentity
 from appliance.tasks import metrics
 from appliance.tasks.checks import Check
+from appliance.tasks.found import Found
 from appliance.tasks.gathering import Gathering
 from appliance.tasks.records import begin_content, begin_meta, end_meta
 from appliance.tasks.work import Began, Delta, Event, Failed, Finished, Kind, Work
@@ -28,7 +29,7 @@ from audit.errors import AuditError, LogUnavailableError
 
 _logger = logging.getLogger(__name__)
 _LOG_RETRY_SECONDS = 5
-_CANCELLED = "cancelled"
+_CANCELLED = "cancelled"  # outcome, and finish reason of a text
 
 
 class Pipeline:
@@ -84,7 +85,9 @@ class _Run:
         self._engine = engine
         self._log = log
         self._work = work
-        self._gathered = Gathering(work.kind)
+        self._gathered: Gathering | Found = (
+            Found(work.kind) if work.kind.is_read else Gathering(work.kind)
+        )
         self._identity: AnswerIdentity | None = None
         self._started = time.monotonic()
         self._first_token: float | None = None
@@ -94,7 +97,10 @@ class _Run:
         """Begin record, answer, end record; closing the generator early is a cancellation."""
         outcome = "error:internal"
         try:
-            yield from self._answer()
+            gathered = self._gathered
+            yield from (
+                self._read(gathered) if isinstance(gathered, Found) else self._answer(gathered)
+            )
         except EngineError as error:
             yield self._failed(error)
         except (GeneratorExit, KeyboardInterrupt):
@@ -106,12 +112,20 @@ class _Run:
             if not self._ended:
                 self._end_quietly(outcome)
 
-    def _answer(self) -> Generator[Event]:
+    def _read(self, found: Found) -> Generator[Event]:
+        embeds = self._work.kind is Kind.EMBEDDING
+        ask = self._engine.embed if embeds else self._engine.classify
+        answer = ask(self._work.body, self._work.record_id)
+        self._identity, found.answer = answer.identity, answer.body
+        yield Began(self._work.record_id, answer.identity)
+        yield self._finished()
+
+    def _answer(self, gathered: Gathering) -> Generator[Event]:
         with self._open() as stream:
             self._identity = stream.identity
             yield Began(self._work.record_id, stream.identity)
             for chunk in stream:
-                self._gathered.add(chunk)
+                gathered.add(chunk)
                 if chunk.text and self._first_token is None:
                     self._first_token = time.monotonic()
                 yield Delta(chunk.text, chunk.index, chunk.body)
@@ -144,7 +158,7 @@ class _Run:
 
     def _failed(self, error: EngineError) -> Failed:
         try:
-            self._end(f"error:{error.code}")
+            self._end(_CANCELLED if error.code == CANCELLED else f"error:{error.code}")
         except AuditError as log_error:
             return _log_failed(log_error)
         return Failed(error.status, error.code, error.message, error.retry_after, error.param)

@@ -9,6 +9,7 @@ from typing import Any
 
 from appliance.engine.identity import AnswerIdentity
 from appliance.tasks.checks import Check
+from appliance.tasks.found import Found
 from appliance.tasks.gathering import Gathering
 from appliance.tasks.work import Work
 
@@ -39,7 +40,7 @@ def begin_content(work: Work) -> dict[str, Any]:
 
 def end_meta(
     work: Work,
-    gathered: Gathering,
+    gathered: Gathering | Found,
     identity: AnswerIdentity | None,
     outcome: str,
     checks: tuple[Check, ...],
@@ -106,7 +107,7 @@ def _texts(value: object) -> list[str]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
-        parts = (value.get(name) for name in ("messages", "prompt", "content", "text"))
+        parts = (value.get(name) for name in ("messages", "prompt", "content", "text", "input"))
         return [text for part in parts for text in _texts(part)]
     if isinstance(value, list):
         return [text for part in value for text in _texts(part)]

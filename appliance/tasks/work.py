@@ -23,10 +23,17 @@ class Source(StrEnum):
 
 
 class Kind(StrEnum):
-    """Which of OpenAI's two requests it is."""
+    """Which request of the API it is."""
 
     CHAT = "chat"
     COMPLETION = "completion"
+    EMBEDDING = "embedding"
+    CLASSIFICATION = "classification"
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the texts are only read: the answer comes whole, and has no text."""
+        return self in {Kind.EMBEDDING, Kind.CLASSIFICATION}
 
 
 def new_record_id() -> str:
@@ -42,7 +49,7 @@ class Work:
         actor: Account's name, `key:<prefix>`, or `cli:<user>`.
         source: The way by which it came in.
         body: The request in OpenAI's shape, checked; `stream` in it does not matter here.
-        kind: Chat or plain completion.
+        kind: Chat, plain completion, vectors or classes.
         task: The task that made the body, or None.
         inputs: The task's inputs, for its checks.
         key: Prefix of the API key, where one was used.
@@ -115,9 +122,10 @@ class Finished:
     """The answer's record is durable: the answer may be shown.
 
     Args:
-        text: The first choice's whole text.
-        finish_reason: `stop`, `length`, or `cancelled` where somebody stopped it.
-        usage: `prompt_tokens`, `completion_tokens`, `total_tokens`.
+        text: The first choice's whole text; empty where texts were only read.
+        finish_reason: `stop`, `length`, or `cancelled` where somebody stopped it; empty where texts
+            were only read.
+        usage: `prompt_tokens`, `total_tokens`, and `completion_tokens` of a completion.
         checks: What the task's checks said; empty without a task or after a stop.
         receipt: The log's receipt of the answer's record.
         body: The whole answer in OpenAI's shape, all choices.

@@ -35,7 +35,7 @@ def known_metadata(model: KnownModel, changes: Mapping[str, object]) -> dict[str
 
 def write_known_gguf(path: Path, model: KnownModel, changes: Mapping[str, object]) -> None:
     """Write a file with that metadata and one small tensor."""
-    writer = gguf.GGUFWriter(path, model.family)
+    writer = gguf.GGUFWriter(path, str(changes.get("general.architecture", model.family)))
     for key, value in known_metadata(model, changes).items():
         if isinstance(value, Array):
             writer.add_array(key, ["x"] * value.count)

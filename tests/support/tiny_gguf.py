@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +92,11 @@ def write_tiny_gguf(
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(models: Path, name: str, sha256: str, **changes: str | int) -> Path:
+def write_manifest(
+    models: Path, name: str, sha256: str, **changes: str | int | tuple[str, ...]
+) -> Path:
     """Write `models/<name>.toml` for `models/<name>.gguf`; `changes` replace or add fields."""
-    fields: dict[str, str | int] = {
+    fields: dict[str, str | int | tuple[str, ...]] = {
         "name": name,
         "title": f"Test model {name}",
         "family": "llama",
@@ -106,7 +109,7 @@ def write_manifest(models: Path, name: str, sha256: str, **changes: str | int) -
         **changes,
     }
     lines = [
-        f"{key} = {value}" if isinstance(value, int) else f'{key} = "{value}"'
+        f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}"
         for key, value in fields.items()
     ]
     path = models / f"{name}.toml"

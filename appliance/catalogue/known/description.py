@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from appliance.catalogue.architectures import Nature, nature_of
 from appliance.catalogue.errors import GgufError
-from appliance.catalogue.known.head import GgufHead
+from appliance.catalogue.known.head import Array, GgufHead
 from appliance.catalogue.known.matching import match, resembling
 from appliance.catalogue.known.profile import KnownModel
 from appliance.catalogue.manifest import Capability, ModelManifest
@@ -20,7 +21,11 @@ _NO_LICENCE = "LicenseRef-not-stated"
 _TEMPLATE = "tokenizer.chat_template"
 _INFILL = ("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id")
 _SPLIT = "split.count"
-_NOT_RUN = frozenset({"bert", "t5"})  # architectures with an encoder; the engine only decodes
+_LABELS = "classifier.output_labels"  # names of the classes, behind the architecture's name
+_POOLER, _CLASSES = "cls.weight", "cls.output.weight"
+_NOT_RUN = frozenset(
+    {"t5", "t5encoder"}
+)  # read with an encoder, which the engine has no way to run
 # enum llama_ftype of llama.cpp, as people write it.
 _FILE_TYPES = {
     0: "F32",
@@ -111,6 +116,8 @@ class Description:
     @property
     def capabilities(self) -> tuple[Capability, ...]:
         """What it can be asked."""
+        if nature_of(self.family) is Nature.ENCODER:
+            return ("embed", "classify") if self._has_head and not self.lacks_pooler else ("embed",)
         if self.known:
             return self.known.capabilities
         chat: tuple[Capability, ...] = ("chat",) if self.own_template else ()
@@ -125,6 +132,17 @@ class Description:
         if self.known and self.known.format:
             return f"Cloister's, after: {self.known.format.documented}"
         return "the file's own" if self.own_template else "none"
+
+    @property
+    def _has_head(self) -> bool:
+        labels = self.head.metadata.get(f"{self.family}.{_LABELS}")
+        named = isinstance(labels, Array) and labels.count > 1
+        return named and _CLASSES in self.head.tensors
+
+    @property
+    def lacks_pooler(self) -> bool:
+        """Whether the file's classification head is not whole, so that it can only embed."""
+        return self._has_head and _POOLER not in self.head.tensors
 
     def _own_title(self) -> str:
         stem = self.file_name.removesuffix(".gguf")
@@ -180,6 +198,11 @@ def comment(description: Description, manifest: ModelManifest, command: str) -> 
             f"The model was trained for {description.longest_context} tokens; more context takes"
             " more memory for every request that runs."
         )
+    if description.lacks_pooler:
+        lines.append(
+            "Its classification head lacks the pooler, so it only embeds; docs/models.md says how"
+            " to convert it whole."
+        )
     if model is None:
         lines.append("Correct the licence and the capabilities where they are wrong.")
     return "\n".join(lines)
@@ -189,12 +212,12 @@ def check_servable(description: Description) -> None:
     """Return only if the engine can run the model, and one manifest can name all of it.
 
     Raises:
-        GgufError: it is a part of a model, no model, or one with an encoder.
+        GgufError: it is a part of a model, no model, or of an architecture that is not run.
     """
     if description.family in _NOT_RUN:
         raise GgufError(
-            f"{description.file_name}: has the architecture {description.family!r}; Cloister knows"
-            " encoders, but does not run them yet."
+            f"{description.file_name}: has the architecture {description.family!r}, which Cloister"
+            " does not run yet; cloister model known lists what it runs."
         )
     parts = description.head.number(_SPLIT) or 1
     if parts > 1:

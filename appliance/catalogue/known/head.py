@@ -18,10 +18,12 @@ class GgufHead:
     Args:
         metadata: key-value pairs.
         parameters: number of weights in all tensors.
+        tensors: their names.
     """
 
     metadata: Mapping[str, object]
     parameters: int
+    tensors: frozenset[str] = frozenset()
 
     def text(self, key: str) -> str | None:
         """A text of the metadata, None where it is missing or no text."""
@@ -46,4 +48,5 @@ def read_head(path: Path) -> GgufHead:
 
 def head_of(metadata: Mapping[str, object], tensors: Iterable[Tensor]) -> GgufHead:
     """The head of a model with such metadata and such tensors, in one file or several."""
-    return GgufHead(metadata, sum(math.prod(one.shape) for one in tensors))
+    sizes = {one.name: math.prod(one.shape) for one in tensors}
+    return GgufHead(metadata, sum(sizes.values()), frozenset(sizes))

@@ -27,6 +27,11 @@ def openai_shape(_work: Work, identity: AnswerIdentity, finished: Finished) -> d
     return {**finished.body, "system_fingerprint": fingerprint(identity)}
 
 
+def plain_shape(_work: Work, _identity: AnswerIdentity, finished: Finished) -> dict[str, Any]:
+    """The answer as the engine gives it."""
+    return dict(finished.body)
+
+
 def fingerprint(identity: AnswerIdentity) -> str:
     """OpenAI's `system_fingerprint`: equal where weights, template and engine are the same."""
     parts = (identity.model_digest, identity.template_digest, identity.build)

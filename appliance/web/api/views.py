@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import SQLAlchemyError
@@ -69,6 +70,18 @@ def complete() -> Response:
     return _answer(Kind.COMPLETION)
 
 
+@blueprint.post("/embeddings")
+def embed() -> Response:
+    """OpenAI's embeddings."""
+    return _read(Kind.EMBEDDING)
+
+
+@blueprint.post("/classify")
+def classify() -> Response:
+    """Classes of texts, with their probabilities."""
+    return _read(Kind.CLASSIFICATION)
+
+
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
     """What this API is; needs no key, it tells nothing about this appliance."""
@@ -98,16 +111,26 @@ def _answer(kind: Kind) -> Response:
     request_body = {
         name: value for name, value in body.items() if name not in {"stream", "stream_options"}
     }
+    work = _work(kind, request_body)
+    return answers.streamed(work, include_usage=usage) if stream else answers.whole(work)
+
+
+def _read(kind: Kind) -> Response:
+    body = bodies.read_object(request)
+    require_model(bodies.text_field(body, "model"))
+    return answers.whole(_work(kind, body), answers.plain_shape)
+
+
+def _work(kind: Kind, body: dict[str, Any]) -> Work:
     who = caller()
-    work = Work(
+    return Work(
         actor=who.actor,
         source=Source.API,
-        body=request_body,
+        body=body,
         kind=kind,
         key=who.prefix,
         address=address(),
     )
-    return answers.streamed(work, include_usage=usage) if stream else answers.whole(work)
 
 
 def _shape(model: ModelStatus) -> dict[str, object]:
@@ -117,6 +140,7 @@ def _shape(model: ModelStatus) -> dict[str, object]:
             "alias_of": model.alias_of,
             "sha256": model.sha256,
             "context": model.context,
+            "capabilities": model.body["cloister"]["capabilities"],
         }
     }
 

@@ -168,7 +168,12 @@ def test_a_model_outside_the_scope_is_403_and_recorded(stack: Stack) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/embeddings"), ("GET", "/v1/"), ("DELETE", "/v1/models/demo"), ("GET", CHAT)],
+    [
+        ("POST", "/v1/images/generations"),
+        ("GET", "/v1/"),
+        ("DELETE", "/v1/models/demo"),
+        ("GET", CHAT),
+    ],
 )
 def test_what_is_not_there_is_a_404_error_object(
     http: httpx.Client, method: str, path: str

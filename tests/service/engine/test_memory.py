@@ -25,6 +25,7 @@ from appliance.engine.options import EngineOptions
 from tests.service.engine.conftest import ENDLESS, Engine, add_model, chat
 from tests.support.gguf_bytes import Parts
 from tests.support.loop import run_apart
+from tests.support.tiny_bert import BertShape, write_tiny_bert
 from tests.support.tiny_gguf import Shape, write_manifest, write_tiny_gguf
 from tests.support.wait import wait_until
 
@@ -134,6 +135,33 @@ def test_the_plan_holds_with_a_smaller_cache_and_with_other_attention(
     resident = engine.status("grouped").memory_bytes
     assert resident == pytest.approx(plan.resident, rel=0.1, abs=LIBRARIES / 2), plan
     engine.stop()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        BertShape(256, 1024, 4, 4, 30_522, 512),
+        BertShape(768, 3072, 2, 12, 8192, 512, distilled=True),
+        BertShape(128, 512, 2, 4, 8192, 2048),
+    ],
+    ids=["wordy", "wide", "long"],
+)
+def test_the_plan_of_an_encoder_is_within_a_tenth_of_the_resident_set(
+    own_engine: Engine, shape: BertShape
+) -> None:
+    options = EngineOptions(threads=1)
+    own_engine.options = tuple(options.arguments())
+    digest = write_tiny_bert(own_engine.models / "bert.gguf", shape)
+    write_manifest(
+        own_engine.models, "bert", digest, context=shape.context, capabilities=("embed",)
+    )
+    own_engine.start()
+    own_engine.wait_for("bert", "ready", 120)
+    plan = _plan(own_engine, "bert", options)
+    longest = [100] * shape.context
+    own_engine.client(240).embed({"model": "bert", "input": [longest, longest, *[[7, 8, 9]] * 300]})
+    resident = own_engine.status("bert").memory_bytes
+    assert resident == pytest.approx(plan.resident, rel=0.1, abs=LIBRARIES), plan
 
 
 def test_a_model_that_does_not_fit_is_refused_with_the_numbers(own_engine: Engine) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.catalogue.facts import ModelFacts
-from appliance.catalogue.memory import LoadSizes, plan_memory
+from appliance.catalogue.memory import LoadSizes, plan_memory, plan_reading
 from appliance.catalogue.room import available_memory
 
 SEVEN_BILLION = ModelFacts(
@@ -57,6 +57,15 @@ def test_a_cache_is_rounded_up_as_llama_cpp_does() -> None:
 
 def test_an_encoder_has_no_cache() -> None:
     assert plan_memory(replace(SEVEN_BILLION, cache_keys=0, cache_values=0), SIZES).cache == 0
+
+
+def test_an_encoder_needs_logits_of_every_token_and_no_cache() -> None:
+    short, long = (
+        plan_reading(SEVEN_BILLION, tokens, threads=2, flash=True) for tokens in (512, 1024)
+    )
+    assert short.cache == long.cache == 0
+    assert short.runner == plan_memory(SEVEN_BILLION, SIZES).runner
+    assert long.compute - short.compute > 512 * SEVEN_BILLION.vocabulary * 4
 
 
 def test_the_pages_of_repacked_matrices_are_resident_but_not_needed() -> None:

@@ -17,6 +17,7 @@ from appliance.catalogue.known.library import known_model, known_models
 from appliance.catalogue.manifest import read_manifest
 from appliance.cli.main import cli
 from tests.support.known_gguf import write_known_gguf
+from tests.support.tiny_bert import BertShape, write_tiny_bert
 from tests.support.tiny_gguf import write_tiny_gguf
 
 MISTRAL = {"general.name": "Mistral 7B Instruct v0.2"}
@@ -184,11 +185,39 @@ def test_a_part_of_a_split_model_is_told_how_to_be_joined(models: Path) -> None:
     assert "one of 3 parts" in refused("describe", path, "--write", "big")
 
 
-def test_an_encoder_is_known_but_gets_no_manifest(models: Path) -> None:
+@pytest.mark.parametrize(
+    ("shape", "capabilities"),
+    [
+        (BertShape(), ["embed", "classify"]),
+        (BertShape(labels=()), ["embed"]),
+        (BertShape(labels=("only",)), ["embed"]),
+        (BertShape(pooler=False), ["embed"]),
+    ],
+)
+def test_an_encoders_manifest_says_what_its_file_can(
+    models: Path, shape: BertShape, capabilities: list[str]
+) -> None:
+    path = models / "bert.gguf"
+    write_tiny_bert(path, shape)
+    assert ", ".join(capabilities) in told("describe", path, "--write", "sorter")
+    text = (models / "sorter.toml").read_text()
+    assert tomllib.loads(text)["capabilities"] == capabilities
+    assert ("lacks the pooler" in text) == (not shape.pooler)
+
+
+def test_a_known_encoder_without_a_head_only_embeds(models: Path) -> None:
     path = models / "distilbert-base-uncased.gguf"
     write_known_gguf(path, known_model("distilbert"), {})
-    assert "embed, classify" in told("describe", path)
-    assert "does not run them yet" in refused("describe", path, "--write", "sorter")
+    told("describe", path, "--write", "finder")
+    manifest = tomllib.loads((models / "finder.toml").read_text())
+    assert manifest["capabilities"] == ["embed"]
+    assert manifest["title"] == "DistilBERT base uncased"
+
+
+def test_an_architecture_that_is_not_run_gets_no_manifest(models: Path) -> None:
+    path = models / "half.gguf"
+    write_known_gguf(path, known_model("t5-small"), {"general.architecture": "t5encoder"})
+    assert "does not run yet" in refused("describe", path, "--write", "half")
 
 
 def test_a_file_whose_name_is_no_text_gets_no_manifest(models: Path) -> None:
