@@ -2,7 +2,8 @@
 
 A manifest may be added, changed or removed while the engine runs. A changed one gets a runner of
 its own beside the old one, which answers until the new one is loaded, and is stopped when its last
-request has ended. If the new one can not be loaded, the old one stays.
+request has ended. If the new one can not be loaded, the old one stays. Those that have no room rest
+until somebody asks for them; appliance.engine.residents decides who gives way.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pathlib import Path
 
 from appliance.catalogue.errors import ManifestError
 from appliance.catalogue.manifest import ModelManifest, read_manifest
-from appliance.engine.budget import MemoryBudget
 from appliance.engine.errors import EngineError, ModelFailedError, UnknownModelError
 from appliance.engine.flights import Flights
 from appliance.engine.keeper import Keeper, State
 from appliance.engine.options import EngineOptions
+from appliance.engine.residents import Residents
 
 _RETRY_FAILED = 60  # seconds
 _Stamp = tuple[int, int, int]
@@ -34,9 +35,10 @@ class Fleet:
         folder: of the manifests.
         run_dir: for the runners' sockets.
         options: sizes of each runner.
-        budget: of memory, for all runners together.
+        residents: decides which models are in memory.
         flights: the requests under way, for stopping no runner that still answers.
         is_alias: whether a name is an alias's; a model of that name is left out.
+        rank: of a model's name; those of the lowest get their room first when all start together.
     """
 
     def __init__(
@@ -44,17 +46,19 @@ class Fleet:
         folder: Path,
         run_dir: Path,
         options: EngineOptions,
-        budget: MemoryBudget,
+        residents: Residents,
         flights: Flights,
         is_alias: Callable[[str], bool],
+        rank: Callable[[str], int],
     ) -> None:
         """Know no model yet."""
         self._folder = folder
         self._run_dir = run_dir
         self._options = options
-        self._budget = budget
+        self._residents = residents
         self._flights = flights
         self._is_alias = is_alias
+        self._rank = rank
         self._keepers: dict[str, Keeper] = {}
         self._stamps: dict[str, _Stamp] = {}
         self._folder_stamp = 0
@@ -79,6 +83,11 @@ class Fleet:
         except KeyError:
             raise UnknownModelError(name) from None
 
+    def resident(self, name: str) -> Keeper | None:
+        """The keeper of a model that is in memory; None where it is not, or there is none."""
+        keeper = self._keepers.get(name)
+        return keeper if keeper is not None and keeper.is_ready else None
+
     def has_manifest(self, name: str) -> bool:
         """Whether the folder has a manifest of this name, good or bad."""
         return (self._folder / f"{name}.toml").exists()
@@ -89,6 +98,7 @@ class Fleet:
         Raises:
             UnknownModelError: no manifest has this name.
             ModelFailedError: it can not be loaded as the files are.
+            NoRoomError: it has no room beside models that are not stopped for it.
             ModelNotReadyError: it was removed meanwhile.
         """
         self.look()
@@ -97,9 +107,12 @@ class Fleet:
         if keeper.error and keeper.state is State.READY:
             self._renew(name)
         if name in self._heirs:
-            await asyncio.wait({self._heirs[name][1]})
+            heir, task = self._heirs[name]
+            with heir.held(), heir.wanted():
+                await asyncio.wait({task})
             keeper = self.find(name)
-        await keeper.settled()
+        with keeper.held(), keeper.wanted():
+            await keeper.settled()
         if keeper.error:
             raise ModelFailedError(name, keeper.error, _RETRY_FAILED)
         return keeper
@@ -118,8 +131,8 @@ class Fleet:
             _log.info("model %s was removed", name)
             self._disinherit(name)
             self._retire(self._keepers.pop(name))
-        for name, stamp in stamps.items():
-            if self._stamps.get(name) != stamp:
+        for name in sorted(stamps, key=lambda name: (self._rank(name), name)):
+            if self._stamps.get(name) != stamps[name]:
                 self._renew(name)
         self._stamps = stamps
 
@@ -146,7 +159,7 @@ class Fleet:
         """Keep a model as its manifest is now."""
         path = self._folder / f"{name}.toml"
         manifest, fault = _read(path)
-        new = Keeper(path, manifest, self._run_dir, self._options, self._budget, fault)
+        new = Keeper(path, manifest, self._run_dir, self._options, self._residents, fault)
         self._disinherit(name)
         old = self._keepers.get(name)
         if old is None or old.state is not State.READY:
@@ -163,13 +176,17 @@ class Fleet:
 
     async def _inherit(self, old: Keeper, new: Keeper) -> None:
         """Let `new` take over once it is loaded; where it can not be, `old` goes on."""
+        new.may_rest = False
         new.start()
         try:
-            await new.settled()
+            # The old one goes on answering for as long as the new one is not there.
+            with old.held():
+                await new.settled()
         except EngineError as error:
             _stay(old, new.error or error.message)
             self._retire(new)
         else:
+            new.may_rest = True
             self._keepers[new.name] = new
             self._retire(old)
         del self._heirs[new.name]
@@ -188,6 +205,7 @@ class Fleet:
         """End a runner after its last request."""
         await self._flights.drained(keeper.socket)
         await keeper.stop()
+        self._flights.forget(keeper.socket)
         del self._aside[keeper]
 
 

@@ -43,6 +43,7 @@ class Tally:
     drafted_tokens: int = 0
     accepted_tokens: int = 0
     shared_tokens: int = 0
+    prefix_hits: int = 0
     requests: int = 0
     preemptions: int = 0
     decode_seconds: float = 0.0
@@ -215,6 +216,7 @@ class Scheduler:
     def _step(self) -> list[Event]:
         outputs = self._plan()
         self.tally.shared_tokens = self._sharing.saved_tokens
+        self.tally.prefix_hits = self._sharing.hits
         began = time.perf_counter()
         decoded = self._stepper.decode()
         self.tally.decode_seconds += time.perf_counter() - began

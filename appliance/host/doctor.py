@@ -162,11 +162,13 @@ def _engine(settings: Settings) -> str:
     with EngineClient(settings.engine_socket, _ASK_SECONDS) as client:
         names = client.names()
     models = [one for one in names if one.alias_of is None]
-    idle = [one for one in names if one.state != "ready" or one.error]
+    idle = [one for one in names if one.state not in {"ready", "stopped"} or one.error]
     if idle or not models:
         found = ", ".join(f"{one.id} is {one.state}: {one.error or ''}" for one in idle)
         raise HostError(found or "The engine has no model.", "Wait a minute, or see var/log.")
-    return f"{len(models)} of {len(models)} models ready"
+    ready = sum(one.state == "ready" for one in models)
+    resting = f", {len(models) - ready} start when asked for" if ready < len(models) else ""
+    return f"{ready} of {len(models)} models ready{resting}"
 
 
 def _listening(settings: Settings) -> str:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from appliance.engine.client import EngineClient
 from appliance.engine.errors import EngineError
-from appliance.engine.options import EngineOptions
+from appliance.engine.options import EngineOptions, ResidencyOptions
 from appliance.host.child import Program
 from appliance.host.errors import ModelFileError, ProcessFailedError
 from appliance.settings import Settings
@@ -67,6 +67,13 @@ def _engine(settings: Settings) -> tuple[str, ...]:
         f"--run-dir={settings.run}",
         f"--state-dir={settings.engine}",
         *engine_options(settings).arguments(),
+        *_residency(settings).arguments(),
+    )
+
+
+def _residency(settings: Settings) -> ResidencyOptions:
+    return ResidencyOptions(
+        settings.engine_memory_mib, settings.engine_wait_seconds, settings.engine_pinned
     )
 
 
@@ -101,7 +108,9 @@ def _model_ready(settings: Settings) -> Callable[[], bool]:
                 f"Model {failed[0].id!r} can not be loaded: {failed[0].error}",
                 f"Put the right file into {settings.models}, then start again.",
             )
-        return bool(models) and all(model.state in {"ready", "failed"} for model in models)
+        return bool(models) and all(
+            model.state in {"ready", "failed", "stopped"} for model in models
+        )
 
     return ready
 
