@@ -153,6 +153,7 @@ def test_a_model_that_answers_is_not_stopped(crowded: Callable[..., Engine]) -> 
             other = pool.submit(ask, engine, "beech")
             wait_until(lambda: states(engine)["beech"] == "starting", 30, "wait for room")
             assert states(engine)["ash"] == "ready"
+            assert engine.status("beech").queued == 1
             resume(engine)
             assert asked.result(60).identity.model == "ash"
         other.result(60)
@@ -370,3 +371,15 @@ def test_a_move_with_stop_first_that_fails_leaves_the_alias_answering(
     with pytest.raises(EngineError, match="SHA-256"):
         admin.prepare("desk", "beech", stop_first=True)
     assert engine.client().chat(chat(model="desk")).identity.model == "ash"
+
+
+def test_a_client_that_hangs_up_while_it_waits_no_longer_asks_for_room(
+    crowded: Callable[..., Engine],
+) -> None:
+    engine = crowded(room=1)
+    with long_answer(engine, "ash"):
+        with pytest.raises(EngineError) as seen:
+            engine.client(timeout=1).chat(chat(model="beech"), "left")
+        assert seen.value.code == "engine_timeout"
+        wait_until(lambda: states(engine)["beech"] == "stopped", 30, "end of the wait for room")
+    assert resident(engine) == {"ash"}
