@@ -37,7 +37,11 @@ def planned(facts: ModelFacts, request_context: int, options: EngineOptions) -> 
 
 def fits(plan: MemoryPlan, free: int) -> bool:
     """Whether a plan, with some doubt about it, leaves a little of `free` bytes."""
-    return plan.needed + plan.needed // _DOUBT + _SPARE <= free
+    return plan.needed + _to_spare(plan) <= free
+
+
+def _to_spare(plan: MemoryPlan) -> int:
+    return plan.needed // _DOUBT + _SPARE
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ class MemoryBudget:
     def crowd(self, name: str, plan: MemoryPlan, beside: Collection[str]) -> str:
         """Why a model does not fit beside others that are not stopped for it."""
         others = " and ".join(repr(each) for each in sorted(beside)) or "the others"
-        return _shortage(name, plan, self.free(), f" beside {others}")
+        where = f" beside {others}, {_size(_to_spare(plan))} of which have to stay free"
+        return _shortage(name, plan, self.free(), where)
 
 
 def _shortage(name: str, plan: MemoryPlan, free: int, where: str = "") -> str:
