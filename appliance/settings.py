@@ -94,6 +94,15 @@ class Settings(BaseSettings):
     engine_cache_type_v: CacheType = Field(
         "f16", description="Number format of cached values; quantised ones need flash attention."
     )
+    engine_memory_mib: int = Field(
+        0, ge=0, description="MiB that all loaded models may take together; 0 means what is free."
+    )
+    engine_wait_seconds: int = Field(
+        60, ge=0, le=3600, description="A request waits so long for its model before a 503."
+    )
+    engine_pinned: tuple[str, ...] = Field(
+        (), description="Models and aliases that are never stopped to make room for another."
+    )
 
     @classmethod
     def settings_customise_sources(

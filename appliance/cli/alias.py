@@ -26,25 +26,34 @@ from audit.client import AuditClient, RecordType
 _LOAD_SECONDS: Final = 1200.0  # for a large model on a slow disk
 _EVENT: Final = "engine:alias"
 
+_stop_first = click.option(
+    "--stop-first",
+    is_flag=True,
+    help="Where both do not fit into memory: stop the present model first; requests wait.",
+)
+
 
 @click.command("activate")
 @click.argument("model")
 @click.option("--alias", required=True, help="Name that applications ask for; new or known.")
+@_stop_first
 @json_option
-def activate(model: str, alias: str, as_json: bool) -> None:
+def activate(model: str, alias: str, stop_first: bool, as_json: bool) -> None:
     """Point an alias at a model, once that has answered a small request.
 
     Requests under way end on the model that they began on. Where the new model can not be loaded or
-    does not answer, the alias stays where it is.
+    does not answer, the alias stays where it is. Both models are in memory meanwhile; where they do
+    not fit, --stop-first makes room, and requests for the alias wait until the new one answers.
 
     \b
     Examples:
       cloister model activate cloister-demo --alias triage
+      cloister model activate mixtral-8x7b-q4 --alias letters --stop-first
       cloister model activate mistral-7b-q4 --alias letters --json
     """
     with _engine() as (log, engine):
         with _progress(f"Loading {model}"):
-            move = engine.prepare(alias, model)
+            move = engine.prepare(alias, model, stop_first=stop_first)
         with _recorded(log, "activated", move):
             move = engine.activate(alias, model, actor(), move["sha256"])
     _tell(move, as_json=as_json)
@@ -52,20 +61,23 @@ def activate(model: str, alias: str, as_json: bool) -> None:
 
 @click.command("rollback")
 @click.argument("alias")
+@_stop_first
 @json_option
-def rollback(alias: str, as_json: bool) -> None:
+def rollback(alias: str, stop_first: bool, as_json: bool) -> None:
     """Point an alias at the model that it pointed at before.
 
-    Each further rollback goes one move further back.
+    Each further rollback goes one move further back. Where that model does not fit into memory
+    beside the present one, --stop-first makes room, as in activate.
 
     \b
     Examples:
       cloister model rollback triage
+      cloister model rollback letters --stop-first
       cloister model rollback triage --json
     """
     with _engine() as (log, engine):
         with _progress("Loading the model before"):
-            move = engine.prepare(alias, None)
+            move = engine.prepare(alias, None, stop_first=stop_first)
         with _recorded(log, "rolled-back", move):
             move = engine.rollback(alias, move["model"])
     _tell(move, as_json=as_json)

@@ -139,6 +139,9 @@ def _memory(
     # A loaded model's mapped weights are free memory to the kernel, but not to another model.
     mapped = sum(_size_of(catalogue, name, settings) for name in up - {manifest.name})
     free = max(0, available_memory() - mapped)
+    if settings.engine_memory_mib:
+        # Others may be stopped to come below the limit, but it is never more.
+        free = min(free, settings.engine_memory_mib * 1024 * 1024)
     return {
         "weights": plan.mapped + plan.repacked,
         "cache": plan.cache,

@@ -14,7 +14,15 @@ from appliance.engine.client import EngineClient, ModelStatus
 from appliance.settings import Settings
 
 _REFRESH_SECONDS: Final = 1.0
-_COUNTS: Final = ("queued", "tokens_per_second", "prompt_tokens", "answer_tokens", "restarts")
+_COUNTS: Final = (
+    "queued",
+    "tokens_per_second",
+    "requests",
+    "prefix_hits",
+    "prompt_tokens",
+    "answer_tokens",
+    "restarts",
+)
 
 
 @click.command("ps")
@@ -23,9 +31,11 @@ _COUNTS: Final = ("queued", "tokens_per_second", "prompt_tokens", "answer_tokens
 def command(watch: bool, as_json: bool) -> None:
     """Show how each model runs: its aliases, memory, processor, load and speed.
 
-    Tokens per second are those of the answers of the last ten seconds, all requests together;
-    prompt and answer tokens are counted since the model was loaded. Flash is whether attention
-    does without a matrix of scores, cache the number formats of cached keys and values, as set.
+    Tokens per second are those of the answers of the last ten seconds, all requests together.
+    Requests, prefix hits (prompts whose beginning was in memory already), and prompt and answer
+    tokens are counted since the model was loaded. Flash is whether attention does without a matrix
+    of scores, cache the number formats of cached keys and values, as set. A stopped model starts
+    when it is asked for.
 
     \b
     Examples:
@@ -67,6 +77,7 @@ def _row(model: ModelStatus) -> dict[str, Any]:
         "in_use": model.in_use,
         "sequences": model.sequences,
         **{name: own[name] for name in _COUNTS},
+        "shared_tokens": own["shared_tokens"],
         "flash": own["flash_attention"],
         "cache": f"{own['cache_type_k']}/{own['cache_type_v']}",
         "error": model.error,

@@ -11,7 +11,12 @@ from pathlib import Path
 
 from appliance.engine.asgi import bind_socket, server
 from appliance.engine.errors import AliasFileError, OptionsError, SocketInUseError
-from appliance.engine.options import add_option_arguments, options_from
+from appliance.engine.options import (
+    add_option_arguments,
+    add_residency_arguments,
+    options_from,
+    residency_from,
+)
 from appliance.engine.supervisor import Supervisor
 
 _GRACE_SECONDS = 5
@@ -25,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     given.run_dir.mkdir(parents=True, exist_ok=True)
     state_dir = given.state_dir or given.run_dir
     try:
-        supervisor = Supervisor(given.models, given.run_dir, state_dir, options_from(given))
+        supervisor = Supervisor(
+            given.models, given.run_dir, state_dir, options_from(given), residency_from(given)
+        )
         listener = bind_socket(given.socket)
     except (AliasFileError, OptionsError, SocketInUseError, OSError) as error:
         print(f"engine: {error}", file=sys.stderr)
@@ -49,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--state-dir", type=Path, help="folder for the aliases, which outlast a restart (run-dir)"
     )
     add_option_arguments(parser)
+    add_residency_arguments(parser)
     return parser
 
 

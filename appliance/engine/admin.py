@@ -52,8 +52,12 @@ class _Admin:
 
     async def prepare(self, request: Request) -> Response:
         """Load the model of a move and have it answer, before anything moves."""
-        body = await _fields(request, "model")
-        move = await self._switch.prepare(request.path_params["alias"], body.get("model"))
+        body = await _fields(request, "model", "stop_first")
+        move = await self._switch.prepare(
+            request.path_params["alias"],
+            body.get("model"),
+            stop_first=_flag(body.get("stop_first")),
+        )
         return json_response(move.body())
 
     async def activate(self, request: Request) -> Response:
@@ -81,6 +85,12 @@ class _Admin:
 def _entry(name: str, targets: tuple[Target, ...]) -> Mapping[str, Any]:
     *earlier, present = (target.model_dump(mode="json") for target in targets)
     return {"alias": name, **present, "earlier": earlier[::-1]}
+
+
+def _flag(text: str | None) -> bool:
+    if text not in {None, "yes", "no"}:
+        raise BadRequestError("stop_first", "stop_first: must be yes or no.")
+    return text == "yes"
 
 
 async def _fields(request: Request, *known: str) -> dict[str, str]:

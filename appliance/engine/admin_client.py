@@ -19,17 +19,24 @@ class EngineAdmin(EngineClient):
         found: list[dict[str, Any]] = self._call("GET", _ALIASES).json()["data"]
         return found
 
-    def prepare(self, alias: str, model: str | None) -> Mapping[str, Any]:
+    def prepare(
+        self, alias: str, model: str | None, *, stop_first: bool = False
+    ) -> Mapping[str, Any]:
         """Load the model of a move and have it answer a small request; move nothing yet.
 
         Args:
             alias: that is to be moved.
             model: where to; None for where it pointed before.
+            stop_first: whether what it points at now may be stopped before; requests for the alias
+                wait from now until the move is made.
 
         Returns:
             The move to come: `alias`, `model`, `sha256`, `before`.
         """
-        return self._answered("POST", f"{_path(alias)}/prepare", {"model": model} if model else {})
+        body = {"model": model} if model else {}
+        if stop_first:
+            body["stop_first"] = "yes"
+        return self._answered("POST", f"{_path(alias)}/prepare", body)
 
     def activate(self, alias: str, model: str, by: str, sha256: str) -> Mapping[str, Any]:
         """Point an alias at a model with these weights; returns the move.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.catalogue.architectures import Nature, nature_of
-from appliance.catalogue.errors import ModelMemoryError
 from appliance.catalogue.facts import ModelFacts
 from appliance.catalogue.memory import LoadSizes, MemoryPlan, plan_memory, plan_reading
 from appliance.catalogue.room import available_memory
@@ -47,7 +45,11 @@ def planned(facts: ModelFacts, request_context: int, options: EngineOptions) -> 
 
 def fits(plan: MemoryPlan, free: int) -> bool:
     """Whether a plan, with some doubt about it, leaves a little of `free` bytes."""
-    return plan.needed + plan.needed // _DOUBT + _SPARE <= free
+    return plan.needed + _to_spare(plan) <= free
+
+
+def _to_spare(plan: MemoryPlan) -> int:
+    return plan.needed // _DOUBT + _SPARE
 
 
 @dataclass(frozen=True)
@@ -55,42 +57,60 @@ class _Held:
     plan: MemoryPlan
     loading: bool
 
+    @property
+    def uncounted(self) -> int:
+        """Bytes that are spoken for, although the kernel still counts them as free."""
+        return self.plan.needed if self.loading else self.plan.mapped + self.plan.compute
+
+    @property
+    def returned(self) -> int:
+        """Bytes that the kernel counts as free once the process has ended."""
+        return self.plan.needed - self.uncounted
+
 
 class MemoryBudget:
     """What the runners of one supervisor hold. Belongs to its event loop.
 
     Args:
         available: says how many bytes the machine has left.
+        limit: bytes that all runners may hold together; 0 sets none but the machine's.
     """
 
-    def __init__(self, available: Callable[[], int] = available_memory) -> None:
+    def __init__(self, available: Callable[[], int] = available_memory, limit: int = 0) -> None:
         """Nothing is held."""
         self._available = available
+        self._limit = limit
         self._held: dict[Path, _Held] = {}
-        self._changed = asyncio.Event()
 
-    async def reserve(
-        self, socket: Path, name: str, plan: MemoryPlan, options: EngineOptions
-    ) -> None:
+    @property
+    def held(self) -> int:
+        """Bytes that the runners hold, by their plans."""
+        return sum(each.plan.needed for each in self._held.values())
+
+    @property
+    def limit(self) -> int:
+        """Bytes that the runners may hold together: as set, or what the machine would give."""
+        return self._limit or self.held + self.free()
+
+    def held_by(self, socket: Path) -> int:
+        """Bytes that one runner holds, by its plan."""
+        held = self._held.get(socket)
+        return 0 if held is None else held.plan.needed
+
+    def is_loading(self) -> bool:
+        """Whether a runner is being loaded.
+
+        Nobody knows how much such a one has taken already; where it is tight, wait for it.
+        """
+        return any(each.loading for each in self._held.values())
+
+    def hold(self, socket: Path, plan: MemoryPlan) -> None:
         """Hold memory for a runner that is about to load its model.
-
-        While others are being loaded nobody knows how much they have taken already: where it
-        is tight, wait for them.
 
         Args:
             socket: of the runner; one model may have two while one takes over from the other.
-            name: of the model, for the message.
             plan: what it takes.
-            options: the sizes that it was planned with, for the message.
-
-        Raises:
-            ModelMemoryError: it does not fit; names the numbers and the remedy.
         """
-        while not fits(plan, free := self.free()):
-            if not any(each.loading for each in self._held.values()):
-                raise ModelMemoryError(_refusal(name, plan, free, options))
-            self._changed.clear()
-            await self._changed.wait()
         self._held[socket] = _Held(plan, loading=True)
 
     def loaded(self, socket: Path) -> None:
@@ -98,36 +118,58 @@ class MemoryBudget:
         held = self._held.get(socket)
         if held is not None:
             self._held[socket] = _Held(held.plan, loading=False)
-        self._changed.set()
 
     def release(self, socket: Path) -> None:
         """The runner has ended, or was never started."""
         self._held.pop(socket, None)
-        self._changed.set()
 
-    def free(self) -> int:
+    def free(self, without: Collection[Path] = ()) -> int:
         """Bytes for one more model.
 
         The pages of a mapped file are free memory to the kernel, but a model that has to read
         them again for every token stands still: those of loaded models are not given away. Nor
         are their compute buffers, which are touched by the first requests only.
+
+        Args:
+            without: runners to look past, as if they had been stopped.
         """
-        taken = sum(
-            each.plan.needed if each.loading else each.plan.mapped + each.plan.compute
-            for each in self._held.values()
+        kept = [each for socket, each in self._held.items() if socket not in without]
+        gone = [each for socket, each in self._held.items() if socket in without]
+        free = self._available() + sum(each.returned for each in gone)
+        free -= sum(each.uncounted for each in kept)
+        if self._limit:
+            free = min(free, self._limit - sum(each.plan.needed for each in kept))
+        return max(0, free)
+
+    def has_room(self, plan: MemoryPlan, without: Collection[Path] = ()) -> bool:
+        """Whether one more model of this plan fits; `without` as in `free`."""
+        return fits(plan, self.free(without))
+
+    def refusal(self, name: str, plan: MemoryPlan, options: EngineOptions) -> str:
+        """Why a model does not fit, with the numbers and the remedy."""
+        limit = f" of the {_size(self._limit)} that engine_memory_mib allows" if self._limit else ""
+        return (
+            f"{_shortage(name, plan, self.free(), limit)} Lower engine_context (now"
+            f" {options.context or 'automatic'}) or engine_sequences (now {options.sequences}),"
+            " stop another model, or take a smaller one."
         )
-        return max(0, self._available() - taken)
+
+    def crowd(self, name: str, plan: MemoryPlan, beside: Collection[str]) -> str:
+        """Why a model does not fit beside others that are not stopped for it."""
+        others = " and ".join(repr(each) for each in sorted(beside)) or "the others"
+        where = f" beside {others}, {_size(_to_spare(plan))} of which have to stay free"
+        return _shortage(name, plan, self.free(), where)
 
 
-def _refusal(name: str, plan: MemoryPlan, free: int, options: EngineOptions) -> str:
+def _shortage(name: str, plan: MemoryPlan, free: int, where: str = "") -> str:
+    """What a model needs, by part, and what there is."""
     parts = (
         f"weights {_size(plan.mapped + plan.repacked)}, KV cache {_size(plan.cache)},"
         f" compute {_size(plan.compute)}, runner {_size(plan.runner)}"
     )
     return (
-        f"{name!r} needs {_size(plan.needed)} of memory ({parts}), and {_size(free)} are free."
-        f" Lower engine_context (now {options.context or 'automatic'}) or engine_sequences (now"
-        f" {options.sequences}), stop another model, or take a smaller one."
+        f"{name!r} needs {_size(plan.needed)} of memory ({parts}), and {_size(free)} are"
+        f" free{where}."
     )
 
 

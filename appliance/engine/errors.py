@@ -234,6 +234,42 @@ class ModelFailedError(EngineError):
         )
 
 
+class NoRoomError(EngineError):
+    """The model is not loaded, and there is no room for it beside those that are."""
+
+    def __init__(self, name: str, reason: str, retry_after: int) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "no_room",
+            f"Model {name!r} can not answer now: {reason} Try again shortly.",
+            retry_after=retry_after,
+        )
+        self.reason = reason
+
+
+class NotBesideError(EngineError):
+    """The model that an alias is to point at has no room beside the one that it points at now."""
+
+    def __init__(self, alias: str, present: str, model: str, reason: str) -> None:
+        """Fill in the error."""
+        super().__init__(
+            503,
+            "no_room_beside",
+            f"{reason} Both do not fit, so alias {alias!r} was not moved. To stop {present!r} first"
+            f" and load {model!r} then, give the same command with --stop-first; requests for"
+            f" {alias!r} wait meanwhile.",
+        )
+
+
+class GaveUpError(EngineError):
+    """The request was cancelled while it waited until its model was loaded."""
+
+    def __init__(self) -> None:
+        """Fill in the error."""
+        super().__init__(503, "cancelled", "The request was cancelled before any model had it.")
+
+
 class RunnerDiedError(EngineError):
     """The process that ran the model ended in the middle of the request."""
 

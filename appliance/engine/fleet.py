@@ -2,7 +2,8 @@
 
 A manifest may be added, changed or removed while the engine runs. A changed one gets a runner of
 its own beside the old one, which answers until the new one is loaded, and is stopped when its last
-request has ended. If the new one can not be loaded, the old one stays.
+request has ended. If the new one can not be loaded, the old one stays. Those that have no room rest
+until somebody asks for them; appliance.engine.residents decides who gives way.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pathlib import Path
 
 from appliance.catalogue.errors import ManifestError
 from appliance.catalogue.manifest import ModelManifest, read_manifest
-from appliance.engine.budget import MemoryBudget
 from appliance.engine.errors import EngineError, ModelFailedError, UnknownModelError
 from appliance.engine.flights import Flights
 from appliance.engine.keeper import Keeper, State
 from appliance.engine.options import EngineOptions
+from appliance.engine.residents import Residents
 
 _RETRY_FAILED = 60  # seconds
 _Stamp = tuple[int, int, int]
@@ -34,10 +35,11 @@ class Fleet:
         folder: of the manifests.
         run_dir: for the runners' sockets.
         options: sizes of each runner.
-        budget: of memory, for all runners together.
+        residents: decides which models are in memory.
         flights: the requests under way, for stopping no runner that still answers.
         is_alias: whether a name is an alias's; a model of that name is left out.
-        is_held: whether a model may not be asked for anything yet; it is not started by itself.
+        is_held_back: whether a model may not be asked for anything yet; none such starts by itself.
+        rank: of a model's name; those of the lowest get their room first when all start together.
         on_ready: called whenever a model has been loaded that answers requests from now on.
     """
 
@@ -46,20 +48,22 @@ class Fleet:
         folder: Path,
         run_dir: Path,
         options: EngineOptions,
-        budget: MemoryBudget,
+        residents: Residents,
         flights: Flights,
         is_alias: Callable[[str], bool],
-        is_held: Callable[[ModelManifest | None], bool],
+        is_held_back: Callable[[ModelManifest | None], bool],
+        rank: Callable[[str], int],
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Know no model yet."""
         self._folder = folder
         self._run_dir = run_dir
         self._options = options
-        self._budget = budget
+        self._residents = residents
         self._flights = flights
         self._is_alias = is_alias
-        self._is_held = is_held
+        self._is_held_back = is_held_back
+        self._rank = rank
         self._on_ready = on_ready
         self._keepers: dict[str, Keeper] = {}
         self._stamps: dict[str, _Stamp] = {}
@@ -85,6 +89,11 @@ class Fleet:
         except KeyError:
             raise UnknownModelError(name) from None
 
+    def resident(self, name: str) -> Keeper | None:
+        """The keeper of a model that is in memory; None where it is not, or there is none."""
+        keeper = self._keepers.get(name)
+        return keeper if keeper is not None and keeper.is_ready else None
+
     def has_manifest(self, name: str) -> bool:
         """Whether the folder has a manifest of this name, good or bad."""
         return (self._folder / f"{name}.toml").exists()
@@ -95,6 +104,7 @@ class Fleet:
         Raises:
             UnknownModelError: no manifest has this name.
             ModelFailedError: it can not be loaded as the files are.
+            NoRoomError: it has no room beside models that are not stopped for it.
             ModelNotReadyError: it was removed meanwhile.
         """
         self.look()
@@ -103,9 +113,12 @@ class Fleet:
         if keeper.error and keeper.state is State.READY:
             self._renew(name)
         if name in self._heirs:
-            await asyncio.wait({self._heirs[name][1]})
+            heir, task = self._heirs[name]
+            with heir.held(), heir.wanted():
+                await asyncio.wait({task})
             keeper = self.find(name)
-        await keeper.settled()
+        with keeper.held(), keeper.wanted():
+            await keeper.settled()
         if keeper.error:
             raise ModelFailedError(name, keeper.error, _RETRY_FAILED)
         return keeper
@@ -124,15 +137,15 @@ class Fleet:
             _log.info("model %s was removed", name)
             self._disinherit(name)
             self._retire(self._keepers.pop(name))
-        for name, stamp in stamps.items():
-            if self._stamps.get(name) != stamp:
+        for name in sorted(stamps, key=lambda name: (self._rank(name), name)):
+            if self._stamps.get(name) != stamps[name]:
                 self._renew(name)
         self._stamps = stamps
 
-    def rest(self, name: str) -> None:
+    def shelve(self, name: str) -> None:
         """End the runner of a model that nobody may ask any more, after its last request."""
         keeper = self._keepers.get(name)
-        if keeper and keeper.state is not State.IMPORTED and self._is_held(keeper.manifest):
+        if keeper and keeper.state is not State.IMPORTED and self._is_held_back(keeper.manifest):
             self._disinherit(name)
             self._retire(self._keepers.pop(name))
             self._renew(name)
@@ -161,14 +174,14 @@ class Fleet:
         path = self._folder / f"{name}.toml"
         manifest, fault = _read(path)
         new = Keeper(
-            path, manifest, self._run_dir, self._options, self._budget, fault, self._on_ready
+            path, manifest, self._run_dir, self._options, self._residents, fault, self._on_ready
         )
         self._disinherit(name)
         old = self._keepers.get(name)
         if old is None or old.state is not State.READY:
             self._keepers[name] = new
-            if fault is None and self._is_held(manifest):
-                new.rest()
+            if fault is None and self._is_held_back(manifest):
+                new.shelve()
             else:
                 new.start()
             if old is not None:
@@ -182,13 +195,17 @@ class Fleet:
 
     async def _inherit(self, old: Keeper, new: Keeper) -> None:
         """Let `new` take over once it is loaded; where it can not be, `old` goes on."""
+        new.may_rest = False
         new.start()
         try:
-            await new.settled()
+            # The old one goes on answering for as long as the new one is not there.
+            with old.held():
+                await new.settled()
         except EngineError as error:
             _stay(old, new.error or error.message)
             self._retire(new)
         else:
+            new.may_rest = True
             self._keepers[new.name] = new
             self._retire(old)
             self._on_ready()
@@ -208,6 +225,7 @@ class Fleet:
         """End a runner after its last request."""
         await self._flights.drained(keeper.socket)
         await keeper.stop()
+        self._flights.forget(keeper.socket)
         del self._aside[keeper]
 
 

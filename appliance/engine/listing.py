@@ -16,7 +16,17 @@ from appliance.engine.options import EngineOptions
 from appliance.engine.relay import Call, RunnerGoneError, call_whole
 
 _STATUS_SECONDS = 2.0
-_COUNTED = ("in_use", "queued", "tokens_per_second", "prompt_tokens", "answer_tokens", "warmed")
+_COUNTED = (
+    "in_use",
+    "queued",
+    "tokens_per_second",
+    "requests",
+    "prefix_hits",
+    "shared_tokens",
+    "prompt_tokens",
+    "answer_tokens",
+    "warmed",
+)
 
 Reading = Mapping[str, Any]
 
@@ -41,6 +51,8 @@ async def _reading(keeper: Keeper) -> Reading:
     memory = runner.memory_bytes() if runner is not None else 0
     return {
         **reading,
+        # Those that the runner has, and those that wait until there is one.
+        "queued": reading.get("queued", 0) + keeper.waiting,
         "state": keeper.state,
         "restarts": keeper.restarts,
         "memory_bytes": memory,

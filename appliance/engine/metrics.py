@@ -18,6 +18,7 @@ _COUNTERS = {
     "drafted_tokens": "Answer tokens that were guessed from the prompt.",
     "accepted_tokens": "Guesses that the model confirmed.",
     "shared_tokens": "Prompt tokens that were in the KV cache already.",
+    "prefix_hits": "Prompts whose beginning was in the KV cache already.",
     "preemptions": "Sequences that gave up their KV cells for another.",
     "decode_seconds": "Seconds inside llama_decode.",
     "busy_seconds": "Seconds in which the scheduler had work.",

@@ -138,6 +138,23 @@ class EngineOptions:
 
 
 @dataclass(frozen=True)
+class ResidencyOptions:
+    """Which models may be in memory together. As in `appliance.settings`."""
+
+    memory_mib: int = 0  # that all runners may hold together; 0 means what the machine gives
+    wait_seconds: int = 60  # that a request waits at most until its model is loaded
+    pinned: tuple[str, ...] = ()  # models and aliases that are not stopped to make room
+
+    def arguments(self) -> list[str]:
+        """The same as command line arguments."""
+        return [
+            f"--memory-mib={self.memory_mib}",
+            f"--wait-seconds={self.wait_seconds}",
+            *(f"--pin={name}" for name in self.pinned),
+        ]
+
+
+@dataclass(frozen=True)
 class Limits:
     """Bounds on one request; each is enforced with a 400 that names it."""
 
@@ -193,6 +210,21 @@ def options_from(arguments: argparse.Namespace) -> EngineOptions:
         flash_attention=arguments.flash_attention,
         cache_type_k=arguments.cache_type_k,
         cache_type_v=arguments.cache_type_v,
+    )
+
+
+def add_residency_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let `parser` take what `ResidencyOptions` holds."""
+    default = ResidencyOptions()
+    parser.add_argument("--memory-mib", type=_bounded(0, 1 << 30), default=default.memory_mib)
+    parser.add_argument("--wait-seconds", type=_bounded(0, 3600), default=default.wait_seconds)
+    parser.add_argument("--pin", action="append", default=[], help="model or alias to keep loaded")
+
+
+def residency_from(arguments: argparse.Namespace) -> ResidencyOptions:
+    """What `add_residency_arguments` added, among parsed arguments."""
+    return ResidencyOptions(
+        arguments.memory_mib, arguments.wait_seconds, tuple(dict.fromkeys(arguments.pin))
     )
 
 

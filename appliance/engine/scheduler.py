@@ -208,6 +208,7 @@ class Scheduler:
         """
         answers, prompts = self._sort()
         self.tally.shared_tokens = self._sharing.saved_tokens
+        self.tally.prefix_hits = self._sharing.hits
         events: list[Event] = []
         if answers:
             began = time.perf_counter()

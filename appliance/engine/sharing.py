@@ -29,6 +29,7 @@ class Sharing:
         self._prefixes = Prefixes(slots, stepper.kv_tokens // _PART)
         self._on = len(slots) > 0
         self.saved_tokens = 0  # that were not decoded again, since the start
+        self.hits = 0  # prompts whose beginning was there
 
     @property
     def cells(self) -> int:
@@ -68,6 +69,7 @@ class Sharing:
     def _share(self, slot: int, length: int, group: Group) -> None:
         self._stepper.share(slot, group.first, length)
         self.saved_tokens += length
+        self.hits += 1
 
     def keep(self, sequence: Sequence) -> None:
         """Let the cells of a sequence that ends outlive it, if they may serve again."""

@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -35,12 +36,17 @@ from appliance.engine.identity import REQUEST_ID
 from appliance.engine.keeper import Keeper
 from appliance.engine.listing import entries, readings
 from appliance.engine.metrics import exposition
-from appliance.engine.options import LIMITS, EngineOptions
+from appliance.engine.options import LIMITS, EngineOptions, ResidencyOptions
+from appliance.engine.pauses import Pauses
 from appliance.engine.relay import Call, RelayReply, RunnerGoneError, call_whole
+from appliance.engine.residents import Residents
+from appliance.engine.signals import Signal
 from appliance.engine.switch import Switch
+from appliance.engine.waiting import Waiting
 from appliance.engine.warming import Warming
 
 _RETRY_SECONDS = 60
+_MIB = 1024 * 1024
 _REQUEST_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{LIMITS.request_id_chars}}}")
 
 
@@ -52,31 +58,45 @@ class Supervisor:
         run_dir: folder for the runners' sockets.
         state_dir: folder for what outlasts this process: the aliases.
         options: sizes of each runner.
+        residency: which models may be in memory together.
 
     Raises:
         AliasFileError: the aliases can not be read.
     """
 
     def __init__(
-        self, models: Path, run_dir: Path, state_dir: Path, options: EngineOptions
+        self,
+        models: Path,
+        run_dir: Path,
+        state_dir: Path,
+        options: EngineOptions,
+        residency: ResidencyOptions,
     ) -> None:
         """Read the aliases; start nothing yet."""
         self._folder = models
         self._options = options
-        self._flights = Flights()
+        self._pinned = residency.pinned
         self._aliases = Aliases(state_dir / "aliases.json")
         self._warming = Warming(self._keeper, options.prefixes)
+        signal = Signal()
+        self._flights = Flights(signal)
+        self._budget = MemoryBudget(limit=residency.memory_mib * _MIB)
+        residents = Residents(self._budget, self._flights, signal, self._is_pinned)
         self._fleet = Fleet(
             models,
             run_dir,
             options,
-            MemoryBudget(),
+            residents,
             self._flights,
             self._aliases.__contains__,
             self._aliases.hold_back,
+            self._rank,
             self._warming.look,
         )
-        self._switch = Switch(self._fleet, self._aliases, self._warming.look)
+        self._pauses = Pauses(signal)
+        self._switch = Switch(self._fleet, self._aliases, self._pauses, self._warming.look)
+        most = options.sequences + options.queue
+        self._waiting = Waiting(self._flights, signal, residency.wait_seconds, most)
 
     def app(self) -> Starlette:
         """The ASGI application; its lifespan starts and stops the runners."""
@@ -131,12 +151,25 @@ class Supervisor:
         if not isinstance(asked, str):
             raise BadRequestError("model", "model: the field is required and must be a text.")
         request_id = self._request_id(request)
+        find = partial(self._present, asked)
+        keeper = await self._waiting.ready(asked, find, request, request_id)
         # From here to the first byte that is relayed nothing is awaited: what the alias points at
-        # now is what answers, and the runner knows of a flight before it could be retired.
-        keeper = self._keeper(asked)
+        # now is what answers, and the runner knows of a flight before it could be stopped.
         runner = keeper.ready()
         call = Call(runner.socket, "POST", request.url.path, body, request_id)
         return _Tracked(RelayReply(call, keeper.name), self._flights, call)
+
+    def _is_pinned(self, model: str) -> bool:
+        return any(self._aliases.resolve(name) == model for name in self._pinned)
+
+    def _rank(self, model: str) -> int:
+        """Who gets room first at the start: what is pinned, then what applications ask for."""
+        if self._is_pinned(model):
+            return 0
+        return 1 if self._aliases.of(model) else 2
+
+    def _present(self, asked: str) -> Keeper | None:
+        return None if asked in self._pauses else self._keeper(asked)
 
     def _keeper(self, asked: str) -> Keeper:
         """The keeper of the model that a name stands for now."""
@@ -171,6 +204,8 @@ class Supervisor:
 
     async def _cancel(self, request: Request) -> Response:
         request_id = request.path_params["id"]
+        if self._flights.cancel_waiting(request_id):
+            return Response(status_code=204)
         socket = self._flights.runner_of(request_id)
         if socket is None:
             raise UnknownRequestError

@@ -7,7 +7,8 @@ was given to. So a move only has to be right for the requests that come after it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -18,9 +19,12 @@ from appliance.engine.errors import (
     AliasNotKeptError,
     AliasRefusedError,
     ModelNotReadyError,
+    NoRoomError,
+    NotBesideError,
 )
 from appliance.engine.fleet import Fleet
 from appliance.engine.launch import Runner
+from appliance.engine.pauses import Pauses
 from appliance.engine.smoke import smoke
 
 _LOAD_SECONDS = 900.0
@@ -52,41 +56,61 @@ class Move:
 class Switch:
     """Moves aliases between the models of a fleet; one move at a time.
 
+    What an alias points at stays in memory while the next model is loaded, unless it was asked to
+    stop that first: then requests for the alias wait until it has moved, or stays.
+
     Args:
         fleet: the models.
         aliases: that are moved.
+        pauses: the aliases whose requests wait for a move.
         on_move: called when an alias points at a model that it did not point at before.
     """
 
     def __init__(
-        self, fleet: Fleet, aliases: Aliases, on_move: Callable[[], None] = lambda: None
+        self,
+        fleet: Fleet,
+        aliases: Aliases,
+        pauses: Pauses,
+        on_move: Callable[[], None] = lambda: None,
     ) -> None:
         """No model has answered yet."""
         self._on_move = on_move
         self._fleet = fleet
         self._aliases = aliases
+        self._pauses = pauses
         self._proven: dict[str, Runner] = {}
         self._moving = asyncio.Lock()
 
-    async def prepare(self, alias: str, model: str | None) -> Move:
+    async def prepare(self, alias: str, model: str | None, *, stop_first: bool = False) -> Move:
         """Load the model of a move if it is not loaded, and have it answer a small request.
 
         Args:
             alias: that is to be moved.
             model: where to; None for where it pointed before.
+            stop_first: whether what it points at now may be stopped for it. Requests for the alias
+                wait from now until the move is made, or fails, or nobody makes it in a minute.
 
         Raises:
             AliasRefusedError: the move would be refused.
             UnknownModelError, ModelFailedError, ModelNotReadyError: the model does not run.
+            NoRoomError: it does not fit beside models that are never stopped for another.
+            NotBesideError: it does not fit beside what the alias points at now.
             SmokeError: it runs, but gives no answer.
         """
-        if model is None:
-            target = back = self._aliases.previous(alias)
-            _check_way_back(alias, back, await self._target(back.model))
-        else:
+        if model is not None:
             self._check_name(alias)
-            target = await self._proved(model, by="")
-        asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self._fleet.rest, target.model)
+        back = self._aliases.previous(alias) if model is None else None
+        if stop_first and alias in self._aliases:
+            self._pauses.begin(alias)
+        try:
+            target = await self._proved_for(alias, back.model if back else str(model))
+            if back is not None:
+                _check_way_back(alias, back, target)
+        except BaseException:
+            self._pauses.end(alias)
+            raise
+        self._pauses.keep(alias, self._fleet.find(target.model).held())
+        asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self._fleet.shelve, target.model)
         return Move(alias, target.model, target.sha256, self._present(alias))
 
     async def activate(self, alias: str, model: str, by: str, sha256: str | None = None) -> Move:
@@ -103,16 +127,17 @@ class Switch:
             AliasNotKeptError: the move could not be written.
             EngineError: as in `prepare`. The alias is where it was, whatever is raised.
         """
-        target = await self._target(model, by)
-        if sha256 is not None and target.sha256 != sha256:
-            raise AliasRefusedError(
-                f"Model {model!r} has other weights by now (SHA-256 {target.sha256[:16]}…,"
-                f" not {sha256[:16]}…); activate it again if that is what you want."
-            )
-        async with self._moving:
-            self._check_name(alias)
-            before = self._present(alias)
-            await _written(partial(self._aliases.point, alias, target))
+        with self._moved(alias):
+            target = await self._target(alias, model, by)
+            if sha256 is not None and target.sha256 != sha256:
+                raise AliasRefusedError(
+                    f"Model {model!r} has other weights by now (SHA-256 {target.sha256[:16]}…,"
+                    f" not {sha256[:16]}…); activate it again if that is what you want."
+                )
+            async with self._moving:
+                self._check_name(alias)
+                before = self._present(alias)
+                await _written(partial(self._aliases.point, alias, target))
         self._on_move()
         return Move(alias, model, target.sha256, before)
 
@@ -129,13 +154,16 @@ class Switch:
                 the model has other weights than it had.
             EngineError: as in `activate`.
         """
-        back = self._aliases.previous(alias)
-        _check_way_back(alias, back, await self._target(back.model))
-        async with self._moving:
-            before = self._present(alias)
-            if self._aliases.previous(alias) != back or expected not in {None, back.model}:
-                raise AliasRefusedError(f"Alias {alias!r} was moved meanwhile; look and try again.")
-            await _written(partial(self._aliases.back, alias))
+        with self._moved(alias):
+            back = self._aliases.previous(alias)
+            _check_way_back(alias, back, await self._target(alias, back.model))
+            async with self._moving:
+                before = self._present(alias)
+                if self._aliases.previous(alias) != back or expected not in {None, back.model}:
+                    raise AliasRefusedError(
+                        f"Alias {alias!r} was moved meanwhile; look and try again."
+                    )
+                await _written(partial(self._aliases.back, alias))
         self._on_move()
         return Move(alias, back.model, back.sha256, before)
 
@@ -151,7 +179,7 @@ class Switch:
             last = targets[-1]
             await _written(partial(self._aliases.remove, alias))
         for model in {target.model for target in targets}:
-            self._fleet.rest(model)
+            self._fleet.shelve(model)
         return Move(alias, None, None, last.model)
 
     def _present(self, alias: str) -> str | None:
@@ -164,30 +192,66 @@ class Switch:
                 f"There is a model {alias!r}; an alias must not hide it. Choose another name."
             )
 
-    async def _loaded(self, model: str) -> tuple[ModelManifest, Runner]:
+    @contextmanager
+    def _moved(self, alias: str) -> Iterator[None]:
+        """Let requests for the alias go on afterwards, whether it has moved or not."""
+        try:
+            yield
+        finally:
+            self._pauses.end(alias)
+
+    @contextmanager
+    def _beside(self, alias: str, model: str) -> Iterator[None]:
+        """Keep what an alias points at in memory while its next model is loaded.
+
+        Raises:
+            NotBesideError: both do not fit.
+        """
+        name = self._present(alias)
+        present = None if name is None or name == model else self._fleet.resident(name)
+        if present is None or alias in self._pauses:
+            yield
+            return
+        with present.held():
+            try:
+                yield
+            except NoRoomError as error:
+                raise NotBesideError(alias, present.name, model, error.reason) from None
+
+    @asynccontextmanager
+    async def _loaded(self, model: str) -> AsyncIterator[tuple[ModelManifest, Runner]]:
+        """The model in memory, where it stays meanwhile."""
         if model in self._aliases:
             raise AliasRefusedError(f"{model!r} is an alias itself; name a model.")
         try:
-            keeper = await asyncio.wait_for(self._fleet.current(model), _LOAD_SECONDS)
+            # No task of its own, or the model could be stopped between there and here.
+            async with asyncio.timeout(_LOAD_SECONDS):
+                keeper = await self._fleet.current(model)
         except TimeoutError:
             raise ModelNotReadyError(model, _RETRY_SECONDS) from None
         if keeper.manifest is None:
             raise ModelNotReadyError(model, _RETRY_SECONDS)
-        return keeper.manifest, keeper.ready()
+        with keeper.held():
+            yield keeper.manifest, keeper.ready()
 
-    async def _proved(self, model: str, by: str) -> Target:
+    async def _proved_for(self, alias: str, model: str) -> Target:
         """The model as a target, after it has answered a small request."""
-        manifest, runner = await self._loaded(model)
-        await smoke(manifest, runner)
-        self._proven[model] = runner
-        return Target.now(model, manifest.sha256, by)
+        with self._beside(alias, model):
+            async with self._loaded(model) as (manifest, runner):
+                return await self._prove(manifest, runner, by="")
 
-    async def _target(self, model: str, by: str = "") -> Target:
+    async def _target(self, alias: str, model: str, by: str = "") -> Target:
         """The model as a target; it has answered since it was loaded."""
-        manifest, runner = await self._loaded(model)
-        if self._proven.get(model) is not runner:
-            return await self._proved(model, by)
-        return Target.now(model, manifest.sha256, by)
+        with self._beside(alias, model):
+            async with self._loaded(model) as (manifest, runner):
+                if self._proven.get(model) is not runner:
+                    return await self._prove(manifest, runner, by)
+                return Target.now(model, manifest.sha256, by)
+
+    async def _prove(self, manifest: ModelManifest, runner: Runner, by: str) -> Target:
+        await smoke(manifest, runner)
+        self._proven[manifest.name] = runner
+        return Target.now(manifest.name, manifest.sha256, by)
 
 
 def _check_way_back(alias: str, back: Target, found: Target) -> None:

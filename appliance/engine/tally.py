@@ -16,6 +16,7 @@ class Tally:
     drafted_tokens: int = 0
     accepted_tokens: int = 0
     shared_tokens: int = 0
+    prefix_hits: int = 0
     requests: int = 0
     preemptions: int = 0
     decode_seconds: float = 0.0

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.engine.errors import BadRequestError, EngineError
-from appliance.engine.keeper import Keeper, State
+from appliance.engine.keeper import Keeper
 from appliance.engine.launch import Runner
 from appliance.engine.relay import Call, RunnerGoneError, call_whole
 
@@ -123,7 +123,7 @@ class Warming:
             keeper = self._keeper_of(asked)
         except EngineError:
             return None
-        return keeper.runner if keeper.state is State.READY else None
+        return keeper.runner if keeper.takes_requests else None
 
     async def _decode(self, wanted: _Wanted, runner: Runner, done: set[bytes]) -> None:
         call = Call(runner.socket, "POST", "/beginnings", wanted.body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -163,13 +164,15 @@ def _engine(settings: Settings) -> str:
         names = client.names()
     models = [one for one in names if one.alias_of is None]
     # An imported model waits for the operator: that is as it should be.
-    idle = [one for one in names if one.state not in {"ready", "imported"} or one.error]
+    settled = {"ready", "stopped", "imported"}
+    idle = [one for one in names if one.state not in settled or one.error]
     if idle or not models:
         found = ", ".join(f"{one.id} is {one.state}: {one.error or ''}" for one in idle)
         raise HostError(found or "The engine has no model.", "Wait a minute, or see var/log.")
-    waiting = sum(one.state == "imported" for one in models)
-    rest = f", {waiting} imported and not activated" if waiting else ""
-    return f"{len(models) - waiting} of {len(models)} models ready{rest}"
+    states = Counter(one.state for one in models)
+    rest = {"stopped": "start when asked for", "imported": "imported and not activated"}
+    others = [f", {states[state]} {said}" for state, said in rest.items() if states[state]]
+    return f"{states['ready']} of {len(models) - states['imported']} models ready{''.join(others)}"
 
 
 def _listening(settings: Settings) -> str:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from appliance.engine.client import EngineClient
 from appliance.engine.errors import EngineError
-from appliance.engine.options import EngineOptions
+from appliance.engine.options import EngineOptions, ResidencyOptions
 from appliance.host.child import Program
 from appliance.host.errors import ModelFileError, ProcessFailedError
 from appliance.settings import Settings
@@ -16,7 +16,7 @@ from audit.client import AuditClient
 from audit.errors import AuditError
 
 _PROBE_SECONDS = 1.0
-_SETTLED = frozenset(("ready", "failed", "imported"))  # states of a model that has been tried
+_SETTLED = frozenset(("ready", "failed", "stopped", "imported"))  # of a model that was tried
 _GUNICORN = ("--config=python:appliance.web.gunicorn_conf",)
 
 
@@ -73,6 +73,13 @@ def _engine(settings: Settings) -> tuple[str, ...]:
         f"--run-dir={settings.run}",
         f"--state-dir={settings.engine}",
         *engine_options(settings).arguments(),
+        *_residency(settings).arguments(),
+    )
+
+
+def _residency(settings: Settings) -> ResidencyOptions:
+    return ResidencyOptions(
+        settings.engine_memory_mib, settings.engine_wait_seconds, settings.engine_pinned
     )
 
 

@@ -124,8 +124,10 @@ def _engine() -> Part:
     except EngineError as error:
         return Part("engine", False, error.message)
     ready = [model.id for model in models if model.state == "ready"]
-    if ready:
-        return Part("engine", True, f"ready: {', '.join(ready)}")
+    # Those start when somebody asks for them.
+    resting = [model.id for model in models if model.state == "stopped"]
+    if ready or resting:
+        return Part("engine", True, f"ready: {', '.join(ready + resting)}")
     states = ", ".join(f"{model.id} {model.state}" for model in models)
     return Part("engine", False, f"no model is ready ({states or 'there is no model'})")
 

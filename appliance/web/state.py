@@ -19,7 +19,7 @@ _MODEL_STATES: Final = {
     "starting": ("warn", "Loading"),
     "backoff": ("warn", "Restarting"),
     "failed": ("bad", "Can not be loaded"),
-    "stopped": ("warn", "Stopped"),
+    "stopped": ("ok", "Starts when asked for"),
     "imported": ("warn", "Waits to be activated"),
 }
 
@@ -102,7 +102,7 @@ def of_service(wanted: str | None = None) -> Standing:
     models = [model for model in models if model.state != "imported"]
     if not models:
         return Standing("warn", "No model", "No model is active yet; tasks need one.")
-    ready = sum(model.state == "ready" for model in models)
+    ready = sum(of_model(model).kind == "ok" for model in models)
     if ready == len(models):
         return Standing("ok", "Ready")
     return Standing("warn", f"{ready} of {len(models)} models ready")

@@ -48,9 +48,7 @@ def test_a_model_added_while_the_engine_runs_answers_without_a_restart(running: 
     client = running.client()
     assert code_of(lambda: client.chat(chat(model="late"))) == "model_not_found"
     add_model(running, "late", seed=2)
-    # The first request for the unknown name makes the engine look.
-    assert code_of(lambda: client.chat(chat(model="late"))) == "model_not_ready"
-    running.wait_for("late", "ready")
+    # The first request for the unknown name makes the engine look, and waits for the load.
     assert client.chat(chat(model="late")).identity.model == "late"
 
 

@@ -9,7 +9,7 @@ import pytest
 from appliance.engine import switch
 from appliance.engine.errors import EngineError
 from appliance.engine.keeper import State
-from appliance.engine.options import EngineOptions
+from appliance.engine.options import EngineOptions, ResidencyOptions
 from appliance.engine.supervisor import Supervisor
 from tests.service.engine.conftest import Engine, add_model, chat
 from tests.support.loop import run_apart
@@ -124,7 +124,9 @@ def test_a_model_that_was_loaded_for_a_move_that_never_comes_is_stopped(
     options = EngineOptions(threads=1, sequences=2, context=512)
     run_dir = own_engine.folder / "run"
     run_dir.mkdir()
-    supervisor = Supervisor(own_engine.models, run_dir, own_engine.state, options)
+    supervisor = Supervisor(
+        own_engine.models, run_dir, own_engine.state, options, ResidencyOptions()
+    )
 
     async def run() -> None:
         async with supervisor.app().router.lifespan_context(supervisor.app()):

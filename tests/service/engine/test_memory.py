@@ -22,6 +22,8 @@ from appliance.engine.fleet import Fleet
 from appliance.engine.flights import Flights
 from appliance.engine.keeper import Keeper, State
 from appliance.engine.options import EngineOptions
+from appliance.engine.residents import Residents
+from appliance.engine.signals import Signal
 from tests.service.engine.conftest import ENDLESS, Engine, add_model, chat
 from tests.support.gguf_bytes import Parts
 from tests.support.loop import run_apart
@@ -182,6 +184,12 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers(own_engine: Engin
     assert (caught.value.status, caught.value.code) == (503, "model_failed")
 
 
+def _residents(budget: MemoryBudget) -> tuple[Residents, Flights]:
+    signal = Signal()
+    flights = Flights(signal)
+    return Residents(budget, flights, signal, lambda _name: False), flights
+
+
 def test_a_refused_model_is_tried_again_when_there_is_memory(
     make_folder: Callable[[], Path],
 ) -> None:
@@ -193,7 +201,7 @@ def test_a_refused_model_is_tried_again_when_there_is_memory(
     async def look() -> list[State]:
         free = [10**8]
         budget = MemoryBudget(lambda: free[0])
-        keeper = Keeper(path, read_manifest(path), folder, APART, budget)
+        keeper = Keeper(path, read_manifest(path), folder, APART, _residents(budget)[0])
         keeper.start()
         states = [await _settled(keeper)]
         keeper.look_again()
@@ -221,7 +229,17 @@ def test_while_one_takes_over_both_count_and_what_does_not_fit_leaves_the_old_on
     async def run() -> None:
         left = [plenty]
         budget = MemoryBudget(lambda: left[0])
-        fleet = Fleet(models, folder, APART, budget, Flights(), lambda _: False, lambda _: False)
+        residents, flights = _residents(budget)
+        fleet = Fleet(
+            models,
+            folder,
+            APART,
+            residents,
+            flights,
+            is_alias=lambda _name: False,
+            is_held_back=lambda _manifest: False,
+            rank=lambda _name: 0,
+        )
         try:
             await take_over(fleet, budget, left)
         finally:

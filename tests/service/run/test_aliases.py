@@ -140,6 +140,11 @@ def test_ps_counts_what_was_asked_and_answered(cloister: Cloister) -> None:
     assert (after["flash"], after["cache"]) == ("auto", "f16/f16")
     assert after["restarts"] == after["queued"] == 0
     assert after["tokens_per_second"] > 0
+    _ask(cloister, cloister.key("counted-again"), "demo")
+    again = row()
+    assert again["requests"] == after["requests"] + 1
+    assert again["prefix_hits"] >= after["prefix_hits"]
+    assert again["shared_tokens"] >= after["shared_tokens"]
     heading = cloister.call("model", "ps").stdout.splitlines()[0]
     for column in (
         "model",
@@ -147,6 +152,7 @@ def test_ps_counts_what_was_asked_and_answered(cloister: Cloister) -> None:
         "state",
         "size",
         "tokens per second",
+        "prefix hits",
         "restarts",
         "flash",
         "cache",

@@ -46,6 +46,12 @@ def test_the_plan_follows_the_settings(state: Path, monkeypatch: pytest.MonkeyPa
     assert _memory()["fits"] is False
 
 
+def test_no_more_than_the_limit_is_available(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOISTER_ENGINE_MEMORY_MIB", "50")
+    memory = _memory()
+    assert (memory["available"], memory["fits"]) == (50 * 2**20, False)
+
+
 def test_a_broken_file_is_shown_with_what_is_wrong(state: Path) -> None:
     (state / "srv/cloister/models/demo.gguf").write_bytes(b"GGUF")
     assert _memory() == {

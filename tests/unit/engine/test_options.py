@@ -14,12 +14,16 @@ from appliance.engine.options import (
     CACHE_TYPES,
     FLASH_ATTENTION,
     EngineOptions,
+    ResidencyOptions,
     add_option_arguments,
+    add_residency_arguments,
     options_from,
+    residency_from,
 )
 from appliance.host.programs import engine_options
 from appliance.settings import CacheType, Settings
 
+RESIDENCY = ResidencyOptions(memory_mib=9000, wait_seconds=7, pinned=("triage", "phi-2"))
 ALL = EngineOptions(3, 5, 700, 9, 32, 2, 6, True, -1, "on", "q8_0", "q4_0")
 
 
@@ -30,12 +34,19 @@ def test_every_option_survives_the_command_line() -> None:
     assert options_from(parser.parse_args([])) == EngineOptions()
 
 
+def test_what_says_which_models_stay_survives_the_command_line_too() -> None:
+    parser = argparse.ArgumentParser()
+    add_residency_arguments(parser)
+    assert residency_from(parser.parse_args(RESIDENCY.arguments())) == RESIDENCY
+    assert residency_from(parser.parse_args([])) == ResidencyOptions()
+
+
 def test_every_setting_of_the_engine_becomes_an_option() -> None:
     given = {f"engine_{name}": value for name, value in vars(ALL).items()}
     settings = Settings(**given)  # type: ignore[arg-type]
     assert engine_options(settings) == ALL
     names = {name for name in Settings.model_fields if name.startswith("engine_")}
-    assert names == given.keys()
+    assert names == given.keys() | {f"engine_{name}" for name in vars(RESIDENCY)}
     assert engine_options(Settings()) == EngineOptions()
 
 

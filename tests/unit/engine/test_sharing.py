@@ -31,6 +31,7 @@ def test_a_second_request_that_begins_alike_decodes_only_the_rest(
         bench.say(INSTRUCTIONS + "two")
         common = len(vocabulary.plain(INSTRUCTIONS))
         assert bench.scheduler.tally.shared_tokens >= common - 2
+        assert bench.scheduler.tally.prefix_hits == 1
 
 
 def test_requests_that_come_together_decode_their_common_beginning_once(
