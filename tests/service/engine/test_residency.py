@@ -28,7 +28,8 @@ from tests.support.tiny_gguf import Shape
 from tests.support.wait import wait_until
 
 # As in test_aliases: an answer does not depend on what else runs, so a wrong text is a wrong model.
-SIZES = EngineOptions(threads=1, sequences=4, context=1024, queue=16, step_tokens=32)
+# Exact, so that an answer tells which model gave it, whatever else was in the batch.
+SIZES = EngineOptions(threads=1, sequences=4, context=1024, queue=16, step_tokens=32, exact=True)
 QUANTISED = Shape(quantised=True)
 NAMES = ("ash", "beech", "cedar")
 CLIENTS = 8
