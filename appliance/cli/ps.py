@@ -11,10 +11,12 @@ from rich.live import Live
 
 from appliance.cli.common import console, json_option, print_list, size, table_of, words
 from appliance.engine.client import EngineClient
+from appliance.engine.errors import EngineTimeoutError, EngineUnavailableError
 from appliance.engine.overview import ModelStatus, Overview
 from appliance.settings import Settings
 
 _REFRESH_SECONDS: Final = 1.0
+_AWAY: Final = "The engine does not answer. These are the last figures; it is asked again."
 _COUNTS: Final = (
     "queued",
     "tokens_per_second",
@@ -58,7 +60,11 @@ def _watch(client: EngineClient) -> None:
     # Ctrl-C is how a person ends it, so it is no failure.
     with suppress(KeyboardInterrupt), Live(table, console=console(), auto_refresh=False) as live:
         while True:
-            live.update(table_of(_rows(client), _COLUMNS), refresh=True)
+            try:
+                table = table_of(_rows(client), _COLUMNS)
+            except (EngineUnavailableError, EngineTimeoutError):
+                table.caption = _AWAY
+            live.update(table, refresh=True)
             time.sleep(_REFRESH_SECONDS)  # a picture a second, until Ctrl-C
 
 
