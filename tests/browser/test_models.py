@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
 from tests.browser.browsers import sign_in
 from tests.support.stack import Credentials, Stack
 from tests.support.streaming import streaming
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.browser
 NOW = "**/models/now"
@@ -26,6 +27,7 @@ def operator(person: Callable[..., Credentials]) -> Credentials:
 def models(stack: Stack, page: Page, operator: Credentials) -> Page:
     """The page Models, on which time only passes when a test says so."""
     sign_in(page, stack, operator)
+    _wait_idle(stack)
     page.clock.install(time=0)
     page.goto(f"{stack.url}/models")
     page.clock.pause_at(60_000)
@@ -44,6 +46,15 @@ def _renewed(page: Page, seconds: int) -> Response:
     return found.value
 
 
+def _read(page: Page) -> None:
+    """Let the page read figures; an engine that a busy machine makes slow is asked again."""
+    assert any(_renewed(page, seconds).status == 200 for seconds in (3, 6, 12, 24))
+
+
+def _wait_idle(stack: Stack) -> None:
+    wait_until(lambda: stack.engine.models()[0].in_use == 0, 20, "free sequence")
+
+
 def _asks_nothing(page: Page, seconds: int) -> None:
     """Let so many seconds pass, in which the page asks for nothing."""
     asked: list[str] = []
@@ -58,7 +69,7 @@ def test_the_figures_follow_a_running_answer_until_paused(stack: Stack, models: 
     speed = models.locator(".speed")
     with streaming(stack):
         while _cell(models, "Sequences").inner_text() != "1 of 16" or speed.inner_text() == "0.0":
-            assert _renewed(models, 3).status == 200
+            _read(models)
         pause = models.get_by_role("button", name="Pause")
         pause.focus()
         models.keyboard.press("Enter")
@@ -66,6 +77,7 @@ def test_the_figures_follow_a_running_answer_until_paused(stack: Stack, models: 
             models.get_by_text("Paused. The figures stay as they were read last.")
         ).to_be_visible()
         _asks_nothing(models, 60)
+    _wait_idle(stack)
     expect(_cell(models, "Sequences")).to_have_text("1 of 16")
     with models.expect_response(NOW):
         models.keyboard.press("Enter")
@@ -90,7 +102,7 @@ def test_an_engine_that_dies_leaves_the_last_figures_and_is_asked_less_and_less(
         assert _renewed(models, 1).status == 503
     finally:
         stack.restart("engine")
-    assert _renewed(models, 30).status == 200
+    assert _renewed(models, 24).status == 200
     expect(models.get_by_text("Renewed every 3 seconds.")).to_be_visible()
     expect(board).to_have_class("stack")
     assert _renewed(models, 3).status == 200
@@ -102,7 +114,7 @@ def test_a_session_that_ended_takes_the_figures_away_and_leads_to_the_sign_in(
     idle = timedelta(minutes=stack.settings.session_idle_minutes)
     stack.leave_alone(operator, idle - timedelta(seconds=90))
     for _ in range(3):
-        assert _renewed(models, 3).status == 200
+        _read(models)
     stack.leave_alone(operator, idle)
     models.get_by_role("button", name="Pause").focus()
     assert _renewed(models, 3).status == 401
