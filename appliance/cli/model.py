@@ -17,8 +17,9 @@ from appliance.cli.model_import import import_model
 from appliance.cli.model_known import describe_file, known
 from appliance.cli.model_remove import remove
 from appliance.engine.budget import fits, planned
-from appliance.engine.client import EngineClient, ModelStatus
+from appliance.engine.client import EngineClient
 from appliance.engine.errors import EngineUnavailableError
+from appliance.engine.overview import ModelStatus
 from appliance.host.programs import engine_options
 from appliance.importing.quarantine import unfinished
 from appliance.settings import Settings

@@ -10,10 +10,13 @@ import click
 from rich.live import Live
 
 from appliance.cli.common import console, json_option, print_list, size, table_of, words
-from appliance.engine.client import EngineClient, ModelStatus
+from appliance.engine.client import EngineClient
+from appliance.engine.errors import EngineTimeoutError, EngineUnavailableError
+from appliance.engine.overview import ModelStatus, Overview
 from appliance.settings import Settings
 
 _REFRESH_SECONDS: Final = 1.0
+_AWAY: Final = "The engine does not answer. These are the last figures; it is asked again."
 _COUNTS: Final = (
     "queued",
     "tokens_per_second",
@@ -57,15 +60,20 @@ def _watch(client: EngineClient) -> None:
     # Ctrl-C is how a person ends it, so it is no failure.
     with suppress(KeyboardInterrupt), Live(table, console=console(), auto_refresh=False) as live:
         while True:
-            live.update(table_of(_rows(client), _COLUMNS), refresh=True)
+            try:
+                table = table_of(_rows(client), _COLUMNS)
+            except (EngineUnavailableError, EngineTimeoutError):
+                table.caption = _AWAY
+            live.update(table, refresh=True)
             time.sleep(_REFRESH_SECONDS)  # a picture a second, until Ctrl-C
 
 
 def _rows(client: EngineClient) -> list[dict[str, Any]]:
-    return [_row(model) for model in client.models()]
+    overview = client.overview()
+    return [_row(model, overview) for model in overview.models]
 
 
-def _row(model: ModelStatus) -> dict[str, Any]:
+def _row(model: ModelStatus, overview: Overview) -> dict[str, Any]:
     own = model.body["cloister"]
     return {
         "model": model.id,
@@ -80,6 +88,11 @@ def _row(model: ModelStatus) -> dict[str, Any]:
         "shared_tokens": own["shared_tokens"],
         "flash": own["flash_attention"],
         "cache": f"{own['cache_type_k']}/{own['cache_type_v']}",
+        "measured": own["measured"],
+        "pace": own["pace"],
+        "gives_way": own["gives_way"],
+        "held_bytes": own["held_bytes"],
+        "limit_bytes": overview.limit_bytes,
         "error": model.error,
     }
 

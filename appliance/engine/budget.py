@@ -92,6 +92,11 @@ class MemoryBudget:
         """Bytes that the runners may hold together: as set, or what the machine would give."""
         return self._limit or self.held + self.free()
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether an operator set the limit, not the machine."""
+        return self._limit > 0
+
     def held_by(self, socket: Path) -> int:
         """Bytes that one runner holds, by its plan."""
         held = self._held.get(socket)

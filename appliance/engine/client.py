@@ -25,34 +25,13 @@ from appliance.engine.errors import (
     EngineUnavailableError,
 )
 from appliance.engine.identity import REQUEST_ID, AnswerIdentity
+from appliance.engine.overview import ModelStatus, Overview, read_overview
 
 _CHAT = "/v1/chat/completions"
 _COMPLETE = "/v1/completions"
 _EMBED = "/v1/embeddings"
 _CLASSIFY = "/v1/classify"
 _CONNECT_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """One model, or one alias of a model, as `GET /v1/models` shows it.
-
-    `state` is `starting`, `ready`, `backoff`, `failed`, `stopped` or `imported`; `context` is in
-    tokens, `memory_bytes` is the runner's resident set, `error` says why a model is not ready,
-    `alias_of` names the model that an alias points at.
-    """
-
-    id: str
-    state: str
-    sha256: str
-    context: int
-    sequences: int
-    in_use: int
-    queued: int
-    memory_bytes: int
-    error: str | None
-    alias_of: str | None
-    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -202,11 +181,15 @@ class EngineClient:
 
     def models(self) -> list[ModelStatus]:
         """All models that have a manifest, with their state."""
-        return [one for one in self.names() if one.alias_of is None]
+        return list(self.overview().models)
 
     def names(self) -> list[ModelStatus]:
         """All names that a request may ask for: the models, then their aliases."""
-        return [_model_status(entry) for entry in self._call("GET", "/v1/models").json()["data"]]
+        return list(self.overview().names)
+
+    def overview(self) -> Overview:
+        """The names, and the memory that the models share, as they are at one moment."""
+        return read_overview(self._call("GET", "/v1/models").json())
 
     def want_beginnings(self, beginnings: Sequence[Mapping[str, Any]]) -> None:
         """Have decoded ahead what requests of each kind begin with, from now on.
@@ -373,20 +356,3 @@ def _text(choice: Mapping[str, Any]) -> str:
         return str(choice["text"])
     message = choice.get("message") or choice.get("delta") or {}
     return str(message.get("content") or "")
-
-
-def _model_status(entry: Mapping[str, Any]) -> ModelStatus:
-    own = entry["cloister"]
-    return ModelStatus(
-        id=entry["id"],
-        state=own["state"],
-        sha256=own["sha256"],
-        context=own["context"],
-        sequences=own["sequences"],
-        in_use=own["in_use"],
-        queued=own["queued"],
-        memory_bytes=own["memory_bytes"],
-        error=own["error"],
-        alias_of=own["alias_of"],
-        body=entry,
-    )

@@ -129,6 +129,11 @@ class Keeper:
         """Requests that wait until the model is loaded."""
         return self._wanted
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the model holds by its plan; 0 where it is not in memory."""
+        return self._residents.planned(self)
+
     def start(self) -> None:
         """Begin to keep the model running; it rests where there is no room for it."""
         self._residents.expect(self)
@@ -211,7 +216,7 @@ class Keeper:
 
     def too_late(self) -> EngineError:
         """What to tell somebody who has waited for long enough."""
-        if self.state is State.STARTING and not self._has_place:
+        if self.state is State.STARTING and not self.held_bytes:
             why = "all models that are loaded are answering"
             return NoRoomError(self.name, f"it is {self.state}, and {why}.", _RETRY_CROWDED)
         if self.closed:
@@ -255,10 +260,6 @@ class Keeper:
             self._crowd = None
             self._turn(State.STARTING)
             self._changed.set()
-
-    @property
-    def _has_place(self) -> bool:
-        return self._residents.planned(self) > 0
 
     def _turn(self, state: State, error: str | None = None) -> None:
         self.state, self.error = state, error

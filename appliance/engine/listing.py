@@ -11,11 +11,12 @@ from typing import Any
 
 from appliance.catalogue.manifest import ModelManifest
 from appliance.engine.aliases import Aliases, Target
+from appliance.engine.budget import MemoryBudget
 from appliance.engine.keeper import Keeper, State
 from appliance.engine.options import EngineOptions
 from appliance.engine.relay import Call, RunnerGoneError, call_whole
 
-_STATUS_SECONDS = 2.0
+_STATUS_SECONDS = 1.5  # less than those who ask wait for the whole list
 _COUNTED = (
     "in_use",
     "queued",
@@ -51,6 +52,7 @@ async def _reading(keeper: Keeper) -> Reading:
     memory = runner.memory_bytes() if runner is not None else 0
     return {
         **reading,
+        "measured": bool(reading),
         # Those that the runner has, and those that wait until there is one.
         "queued": reading.get("queued", 0) + keeper.waiting,
         "state": keeper.state,
@@ -95,10 +97,14 @@ def _model(
         "context": runner.context if runner else manifest.context if manifest else 0,
         "sequences": options.sequences,
         **{name: reading.get(name, 0) for name in _COUNTED},
+        "measured": reading["measured"],
+        "pace": reading.get("pace", []),
         "restarts": keeper.restarts,
         **_computing(options),
         "weights_bytes": _weights_bytes(manifest, folder),
         "memory_bytes": reading["memory_bytes"],
+        "held_bytes": keeper.held_bytes,
+        "gives_way": keeper.closed,
         "error": keeper.error,
         "title": manifest.title if manifest else keeper.name,
         "notice": manifest.notice if manifest else "",
@@ -124,10 +130,14 @@ def _alias(
         "context": 0,
         "sequences": options.sequences,
         **dict.fromkeys(_COUNTED, 0),
+        "measured": False,
+        "pace": [],
         "restarts": 0,
         **_computing(options),
         "weights_bytes": 0,
         "memory_bytes": 0,
+        "held_bytes": 0,
+        "gives_way": False,
         "error": f"it points at model {target.model!r}, which is no longer here",
         "title": name,
         "notice": "",
@@ -144,6 +154,15 @@ def _computing(options: EngineOptions) -> dict[str, str]:
         "flash_attention": options.flash_attention,
         "cache_type_k": options.cache_type_k,
         "cache_type_v": options.cache_type_v,
+    }
+
+
+def memory(budget: MemoryBudget) -> dict[str, Any]:
+    """What all runners hold by their plans, what they may, and whether an operator set that."""
+    return {
+        "held_bytes": budget.held,
+        "limit_bytes": budget.limit,
+        "limit_set": budget.is_limited,
     }
 
 

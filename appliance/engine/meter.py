@@ -66,6 +66,7 @@ class Meter:
             "queued": self._busy.queued,
             "warmed": self.warmed,
             "tokens_per_second": self._pace.per_second(time.monotonic(), self._tokens(tally)),
+            "pace": self._pace.history(),
         }
         return json_response(asdict(tally) | now)
 

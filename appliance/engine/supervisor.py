@@ -34,7 +34,7 @@ from appliance.engine.fleet import Fleet
 from appliance.engine.flights import Flights
 from appliance.engine.identity import REQUEST_ID
 from appliance.engine.keeper import Keeper
-from appliance.engine.listing import entries, readings
+from appliance.engine.listing import entries, memory, readings
 from appliance.engine.metrics import exposition
 from appliance.engine.options import LIMITS, EngineOptions, ResidencyOptions
 from appliance.engine.pauses import Pauses
@@ -139,7 +139,8 @@ class Supervisor:
         keepers = self._fleet.keepers()
         found = await readings(keepers)
         data = entries(keepers, found, self._aliases, self._options, self._folder)
-        return json_response({"object": "list", "data": data})
+        own = {"memory": memory(self._budget)}
+        return json_response({"object": "list", "data": data, "cloister": own})
 
     async def _beginnings(self, request: Request) -> Response:
         wanted = self._warming.want(parse_json(await read_body(request)))

@@ -74,10 +74,15 @@ class Sessions:
             session.add(row)
             return _session(row, account, token)
 
-    def check(self, token: str | None) -> Session | None:
+    def check(self, token: str | None, *, used: bool = True) -> Session | None:
         """The live session of this token, or None.
 
         None also where the account was disabled; roles are those of the account now.
+
+        Args:
+            token: As the browser sent it.
+            used: Whether a person asks. What an open page asks for on its own puts no end off:
+                a screen that nobody sits at would never be signed out.
         """
         if not token:
             return None
@@ -93,7 +98,7 @@ class Sessions:
         row, owner = found
         if row.expires_at <= now or row.seen_at + self._idle <= now or owner.disabled_at:
             return None
-        if row.seen_at + _SEEN_STEP <= now:
+        if used and row.seen_at + _SEEN_STEP <= now:
             self._seen(row.token_hash, now)
         return _session(row, account_of(owner), token)
 

@@ -22,11 +22,14 @@ class Rule:
         public: Open without a session.
         roles: An account needs one of these; empty means that any account may.
         with_old_password: Open to an account that must first choose a new password.
+        background: Asked for by an open page on its own, so that it is no use of the session;
+            without one it is a 401 instead of a way to the sign-in.
     """
 
     public: bool = False
     roles: frozenset[Role] = frozenset()
     with_old_password: bool = False
+    background: bool = False
 
     def admits(self, held: frozenset[Role]) -> bool:
         """Whether an account with the roles `held` may open the view."""
@@ -60,11 +63,11 @@ def with_old_password(view: _View) -> _View:
     return view
 
 
-def needs(*roles: Role) -> Callable[[_View], _View]:
-    """Open the view to accounts that hold one of `roles`."""
+def needs(*roles: Role, background: bool = False) -> Callable[[_View], _View]:
+    """Open the view to accounts that hold one of `roles`; `background` as in `Rule`."""
 
     def mark(view: _View) -> _View:
-        _rules[view] = Rule(roles=frozenset(roles))
+        _rules[view] = Rule(roles=frozenset(roles), background=background)
         return view
 
     return mark

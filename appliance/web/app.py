@@ -29,7 +29,7 @@ from appliance.web.pages import (
 )
 from appliance.web.services import install, open_services
 from appliance.web.session import csrf_token, load_session
-from appliance.web.words import bytes_in_words, in_order, instant, moment, role_title
+from appliance.web.words import bytes_in_words, clock, in_order, instant, moment, role_title
 
 _PAGES: Final = (signin, home, task, receipts, account, keys, people, models, log, system)
 
@@ -68,6 +68,7 @@ def _prepare_templates(app: Flask, settings: Settings) -> None:
         moment=moment,
         instant=instant,
         bytes=bytes_in_words,
+        clock=clock,
         role_title=role_title,
         in_order=in_order,
     )

@@ -35,11 +35,13 @@ def guard() -> Response | None:
     rule = rule_of(current_app, request.endpoint)
     if rule is None or rule.public:
         return None
-    if load_session() is None:
-        return _to_sign_in()
+    if load_session(used=not rule.background) is None:
+        return _to_sign_in(rule)
     if request.method not in _SAFE:
         check_csrf()
     if account().must_change and not rule.with_old_password:
+        if rule.background:
+            raise Unauthorized
         return see_other(url_for("signin.first_password_form"))
     _check_role(rule)
     return None
@@ -60,8 +62,8 @@ def local_path(path: str | None) -> str | None:
     return path if path.isprintable() else None
 
 
-def _to_sign_in() -> Response:
-    if wants_events():
+def _to_sign_in(rule: Rule) -> Response:
+    if wants_events() or rule.background:
         raise Unauthorized
     query = {"done": "expired"} if current_token() else {}
     if request.method == "GET" and request.path != "/":

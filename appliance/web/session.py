@@ -31,10 +31,15 @@ def cookie_name(purpose: str) -> str:
     return f"__Host-{purpose}" if current_app.config["HTTPS"] else purpose
 
 
-def load_session() -> Session | None:
-    """Find the session that the request's cookie names, once a request."""
+def load_session(*, used: bool = True) -> Session | None:
+    """Find the session that the request's cookie names, once a request.
+
+    Args:
+        used: Whether this counts as a person's use of it, which puts its idle end off.
+    """
     if "session" not in g:
-        g.session = services().sessions.check(request.cookies.get(cookie_name("cloister")))
+        token = request.cookies.get(cookie_name("cloister"))
+        g.session = services().sessions.check(token, used=used)
     found: Session | None = g.session
     return found
 

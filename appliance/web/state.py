@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from flask import g
 
-from appliance.engine.client import ModelStatus
 from appliance.engine.errors import EngineError
+from appliance.engine.overview import ModelStatus, Overview
 from appliance.web.services import services
 from appliance.web.worker import state as api_state
 from audit.client import LogStatus
@@ -19,7 +19,7 @@ _MODEL_STATES: Final = {
     "starting": ("warn", "Loading"),
     "backoff": ("warn", "Restarting"),
     "failed": ("bad", "Can not be loaded"),
-    "stopped": ("ok", "Starts when asked for"),
+    "stopped": ("ok", "On disk, starts when asked for"),
     "imported": ("warn", "Waits to be activated"),
 }
 
@@ -59,13 +59,19 @@ def model_list() -> list[ModelStatus] | None:
 
 
 def name_list() -> list[ModelStatus] | None:
-    """All models and aliases, asked once a request; None where the engine does not answer."""
-    if "name_list" not in g:
+    """All models and aliases; None where the engine does not answer."""
+    found = overview()
+    return None if found is None else list(found.names)
+
+
+def overview() -> Overview | None:
+    """What the engine says now, asked once a request; None where it does not answer."""
+    if "overview" not in g:
         try:
-            g.name_list = api_state().quick.names()
+            g.overview = api_state().quick.overview()
         except EngineError:
-            g.name_list = None
-    found: list[ModelStatus] | None = g.name_list
+            g.overview = None
+    found: Overview | None = g.overview
     return found
 
 
@@ -73,6 +79,8 @@ def of_model(model: ModelStatus | None) -> Standing:
     """How one model stands; None is a model that is not there."""
     if model is None:
         return Standing("bad", "Not installed", "This model is not on the appliance.")
+    if model.state == "ready" and model.body["cloister"]["gives_way"]:
+        return Standing("warn", "Stops after its requests")
     kind, words = _MODEL_STATES.get(model.state, ("warn", model.state))
     return Standing(kind, words, model.error or "")
 

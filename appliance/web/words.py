@@ -38,6 +38,11 @@ def moment(when: datetime | float | None) -> str:
     return f"{when.astimezone(UTC):%d %b %Y, %H:%M} UTC".lstrip("0")
 
 
+def clock(when: datetime) -> str:
+    """The time of day of an instant, as `02:44:07 UTC`."""
+    return f"{when.astimezone(UTC):%H:%M:%S} UTC"
+
+
 def bytes_in_words(count: int) -> str:
     """A number of bytes as `1.4 GiB` or `312 MiB`."""
     if count >= 1 << 30:

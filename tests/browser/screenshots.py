@@ -16,10 +16,12 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.browsers import CHROMIUM, NARROW, WIDE, chromium, run_example, sign_in
 from tests.support.stack import Credentials, Stack
+from tests.support.streaming import streaming
 
 Theme = Literal["light", "dark"]
+_WATCH_MS: Final = 20_000
 TARGET: Final = Path(__file__).resolve().parents[2] / "docs/images"
-_DARK: Final = frozenset({"sign-in", "tasks", "deidentify", "extract"})
+_DARK: Final = frozenset({"sign-in", "tasks", "deidentify", "extract", "models"})
 """Pages that are also shown dark; the others would only make the repository larger."""
 
 
@@ -84,12 +86,19 @@ class _Camera:
         self._take("tasks", lambda page: page.goto(f"{self._stack.url}/"))
         for task in ("deidentify", "extract", "triage"):
             self._take(task, lambda page, task=task: run_example(page, self._stack, task))
-        for name in ("receipts", "keys", "people", "models", "system", "account"):
+        for name in ("receipts", "keys", "people", "system", "account"):
             self._take(name, lambda page, name=name: page.goto(f"{self._stack.url}/{name}"))
+        with streaming(self._stack):
+            self._take("models", self._watch_models)
         self._page.context.clear_cookies()
         sign_in(self._page, self._stack, cast.officer)
         self._take("log", lambda page: page.goto(f"{self._stack.url}/log"))
         self._page.context.close()
+
+    def _watch_models(self, page: Page) -> None:
+        """Open the page Models and look at it for as long as makes a curve."""
+        page.goto(f"{self._stack.url}/models")
+        page.wait_for_timeout(_WATCH_MS)
 
     def _take(self, name: str, open_page: Callable[[Page], object]) -> None:
         if self._theme == "dark" and name not in _DARK:

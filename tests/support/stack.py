@@ -21,13 +21,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 import psutil
+from sqlalchemy import select, update
 
 from appliance.database import Database, open_database, upgrade
+from appliance.database.tables import AccountRow, SessionRow
 from appliance.engine.client import EngineClient
 from appliance.host.child import Program
 from appliance.host.first_run import make_demo_officers, make_tree
@@ -109,6 +112,15 @@ class Stack:
         account = self.accounts.authenticate(name, first, "127.0.0.1")
         self.accounts.change_password(account, first, chosen, "127.0.0.1")
         return Credentials(name, chosen)
+
+    def leave_alone(self, who: Credentials, time: timedelta) -> None:
+        """Have it be so long ago that the account's sessions were used last."""
+        ids = select(AccountRow.id).where(AccountRow.name == who.name).scalar_subquery()
+        seen = datetime.now(UTC) - time
+        with self.database.write() as session:
+            session.execute(
+                update(SessionRow).where(SessionRow.account_id == ids).values(seen_at=seen)
+            )
 
     def create_key(self, name: str | None = None, **scope: Any) -> str:  # noqa: ANN401 - see ApiKeys
         """An API key; without a name it gets one of its own."""

@@ -9,8 +9,8 @@ from flask import Blueprint, Response, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from appliance.engine.client import ModelStatus
 from appliance.engine.errors import EngineError, UnknownModelError
+from appliance.engine.overview import ModelStatus
 from appliance.tasks.work import Kind, Source, Work
 from appliance.web.api import answers, bodies, description, task_views
 from appliance.web.api.caller import (

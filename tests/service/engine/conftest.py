@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from appliance.engine.admin_client import EngineAdmin
-from appliance.engine.client import EngineClient, ModelStatus
+from appliance.engine.client import EngineClient
+from appliance.engine.overview import ModelStatus
 from tests.support.tiny_gguf import Shape, write_manifest, write_tiny_gguf
 from tests.support.wait import wait_until
 

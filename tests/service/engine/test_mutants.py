@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from appliance.catalogue.digest import file_digest
-from appliance.engine.client import EngineClient, ModelStatus
+from appliance.engine.client import EngineClient
 from appliance.engine.errors import EngineError
+from appliance.engine.overview import ModelStatus
 from tests.service.engine.conftest import Engine, add_model, chat
 from tests.support.footprint import Footprint
 from tests.support.mutants import Sections, mutant

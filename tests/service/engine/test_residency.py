@@ -133,6 +133,30 @@ def test_models_start_as_far_as_they_fit_and_the_others_rest(
     assert len(engine.runners()) == 2
 
 
+def test_the_overview_tells_what_the_loaded_models_hold_of_the_limit(
+    crowded: Callable[..., Engine],
+) -> None:
+    engine = crowded()
+    overview = engine.client().overview()
+    held = {model.id: model.body["cloister"]["held_bytes"] for model in overview.models}
+    assert held["cedar"] == 0
+    assert held["ash"] == held["beech"] > 0
+    assert sum(held.values()) == overview.held_bytes < overview.limit_bytes
+    assert overview.limit_bytes == room_for(engine, 2) * 2**20
+    assert overview.limit_set is True
+
+
+def test_a_runner_that_tells_no_numbers_is_not_said_to_be_idle(
+    crowded: Callable[..., Engine],
+) -> None:
+    engine = crowded(room=1)
+    assert engine.status("ash").body["cloister"]["measured"] is True
+    with long_answer(engine, "ash"):
+        ash = engine.status("ash")
+        assert (ash.state, ash.body["cloister"]["measured"]) == ("ready", False)
+    wait_until(lambda: engine.status("ash").body["cloister"]["measured"], 30, "numbers of ash")
+
+
 def test_a_model_that_is_asked_for_takes_the_place_of_the_one_used_longest_ago(
     crowded: Callable[..., Engine],
 ) -> None:

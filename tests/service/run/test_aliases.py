@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
 import signal
 import subprocess
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from appliance.settings import Settings
 from tests.support.cloister import CLOISTER, Cloister
 from tests.support.records import Record, find, read_records
 from tests.support.tiny_gguf import Shape, write_manifest, write_tiny_gguf
+from tests.support.wait import wait_until
 
 _CHAT = "/v1/chat/completions"
 
@@ -160,7 +163,9 @@ def test_ps_counts_what_was_asked_and_answered(cloister: Cloister) -> None:
         assert column in heading
 
 
-def test_watch_refreshes_until_ctrl_c(cloister: Cloister) -> None:
+@contextmanager
+def _watching(cloister: Cloister) -> Iterator[int]:
+    """The terminal of `cloister model ps --watch`; at the end of the block Ctrl-C ends it."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [str(CLOISTER), "model", "ps", "--watch"],
@@ -171,10 +176,30 @@ def test_watch_refreshes_until_ctrl_c(cloister: Cloister) -> None:
     )
     os.close(theirs)
     with closing(os.fdopen(ours, "rb", buffering=0)) as screen:
-        seen = _read_until(screen.fileno(), b"answer tokens", 3)
+        yield screen.fileno()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
-    assert b"Traceback" not in seen
+
+
+def test_watch_refreshes_until_ctrl_c(cloister: Cloister) -> None:
+    with _watching(cloister) as terminal:
+        assert b"Traceback" not in _read_until(terminal, b"answer tokens", 3)
+
+
+def test_watch_outlasts_the_engine(cloister: Cloister) -> None:
+    with _watching(cloister) as terminal:
+        _read_until(terminal, b"answer tokens", 1)
+        cloister.process_of("appliance.engine").kill()
+        away = _read_until(terminal, b"The engine does not answer.", 1)
+        assert b"Traceback" not in away
+        wait_until(lambda: _is_ready(cloister), 60, "ready model")
+        # What was on the way meanwhile, and then some: it still redraws.
+        _read_until(terminal, b"answer tokens", 5)
+
+
+def _is_ready(cloister: Cloister) -> bool:
+    done = cloister.call("model", "ps", "--json")
+    return done.returncode == 0 and json.loads(done.stdout)[0]["state"] == "ready"
 
 
 def _read_until(terminal: int, words: bytes, times: int) -> bytes:

@@ -70,6 +70,18 @@ def test_an_unused_session_ends(sessions: Sessions, account: Account, clock: Clo
     assert sessions.check(session.token) is None
 
 
+def test_what_a_page_asks_for_on_its_own_does_not_put_the_end_off(
+    sessions: Sessions, account: Account, clock: Clock
+) -> None:
+    session = sessions.open(account, HERE)
+    for _ in range(29):
+        clock.advance(timedelta(minutes=1))
+        assert sessions.check(session.token, used=False) is not None
+    clock.advance(timedelta(minutes=1))
+    assert sessions.check(session.token, used=False) is None
+    assert sessions.check(session.token) is None
+
+
 def test_a_used_session_ends_too(sessions: Sessions, account: Account, clock: Clock) -> None:
     session = sessions.open(account, HERE)
     for _ in range(int(ABSOLUTE / timedelta(minutes=20)) - 1):

@@ -11,6 +11,7 @@ from appliance.web.access import GUARDED_BY_THEMSELVES, UnguardedViewError, chec
 OPERATE = frozenset({Role.OPERATOR, Role.ADMIN})
 ROLES = {
     "models.show": OPERATE,
+    "models.now": OPERATE,
     "keys.show": OPERATE,
     "keys.create": OPERATE,
     "keys.revoke": OPERATE,
@@ -23,6 +24,8 @@ ROLES = {
 }
 PUBLIC = {"static", "signin.show", "signin.sign_in"}
 WITH_ONE_TIME_PASSWORD = {"signin.first_password_form", "signin.first_password", "signin.sign_out"}
+BACKGROUND = {"models.now"}
+"""Asked for by an open page on its own: no use of the session, and no way to the sign-in."""
 ANY_ACCOUNT = {
     "home.show",
     "task.show",
@@ -47,6 +50,7 @@ def test_the_list_of_pages_and_who_may_open_them_is_exactly_this(app: Flask) -> 
     rules = {name: rule_of(app, name) for name in _pages(app)}
     assert {name for name, rule in rules.items() if rule.public} == PUBLIC
     assert {n for n, rule in rules.items() if rule.with_old_password} == WITH_ONE_TIME_PASSWORD
+    assert {name for name, rule in rules.items() if rule.background} == BACKGROUND
     assert {name: rule.roles for name, rule in rules.items() if rule.roles} == ROLES
     assert set(rules) == PUBLIC | WITH_ONE_TIME_PASSWORD | ROLES.keys() | ANY_ACCOUNT
 
@@ -64,7 +68,11 @@ def test_a_view_without_a_rule_stops_the_start(app: Flask) -> None:
 
 def test_every_page_sends_a_stranger_to_the_sign_in(app: Flask) -> None:
     client = app.test_client()
-    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in _pages(app) - PUBLIC]
+    rules = [
+        rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint in _pages(app) - PUBLIC - BACKGROUND
+    ]
     assert rules
     for rule in rules:
         path = rule.rule.replace("<name>", "triage").replace("<record_id>", "x")
@@ -84,3 +92,8 @@ def test_a_script_without_a_session_gets_a_401_with_what_to_do(app: Flask) -> No
     assert answer.status_code == 401
     assert "signed out" in answer.text
     assert "<html" not in answer.text
+
+
+def test_what_a_page_asks_for_on_its_own_is_a_401_without_a_session(app: Flask) -> None:
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in BACKGROUND]
+    assert [app.test_client().get(rule.rule).status_code for rule in rules] == [401]

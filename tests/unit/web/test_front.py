@@ -31,6 +31,7 @@ PAIRS = [
     *((kind, f"{kind}-tint", 4.5) for kind in ("ok", "warn", "bad")),
     *(("ink", f"{kind}-tint", 4.5) for kind in ("ok", "warn", "bad")),
     *(("ink", f"mark-{number}", 4.5) for number in range(1, 7)),
+    *((f"part-{number}", "sunken", 3.0) for number in range(1, 7)),
     ("edge", "surface", 3.0),
     ("edge", "paper", 3.0),
     ("focus", "paper", 3.0),
@@ -45,6 +46,7 @@ def test_the_static_files_are_these_and_all_our_own() -> None:
         "copy.js",
         "counter.js",
         "logo.svg",
+        "renew.js",
         "stream.js",
         "style.css",
     }

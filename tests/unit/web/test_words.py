@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from appliance.identity import Role
-from appliance.web.words import bytes_in_words, in_order, instant, moment, role_title, wait_of
+from appliance.web.words import (
+    bytes_in_words,
+    clock,
+    in_order,
+    instant,
+    moment,
+    role_title,
+    wait_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +46,9 @@ def test_memory_is_told_in_the_unit_that_fits() -> None:
 def test_roles_are_told_in_one_order_with_names_for_people() -> None:
     roles = frozenset({Role.ADMIN, Role.USER})
     assert [role_title(role) for role in in_order(roles)] == ["User", "Administrator"]
+
+
+def test_a_time_of_day_is_told_in_utc_with_its_seconds() -> None:
+    assert (
+        clock(datetime(2026, 3, 5, 1, 30, 9, tzinfo=timezone(timedelta(hours=2)))) == "23:30:09 UTC"
+    )
