@@ -44,7 +44,7 @@ check: ready-test  ## format, lint, types, import contracts, shell scripts
 architectures: ready-test  ## small models of every architecture, for their tests (PyTorch; minutes)
 	@test -e "$$($(BIN)/python -m tests.architectures.made)/COMPLETE" || { \
 	    $(BIN)/python -m venv .venv-transformers && \
-	    .venv-transformers/bin/pip install --quiet --require-hashes \
+	    .venv-transformers/bin/pip install -qq --require-hashes \
 	        --requirement requirements/transformers.txt && \
 	    .venv-transformers/bin/python -m tests.architectures.make; }
 

@@ -34,6 +34,7 @@ PLAIN = (
 # range in which frequencies are blended, where the publisher does not.
 ROUNDED = ("phi-2", "gemma-2", "gemma-3", "gpt-oss")
 ENCODERS = ("distilbert", "tinybert")
+TRANSLATORS = ("t5-small", "flan-t5")
 
 COMPLETE = "COMPLETE"
 """A file that is written when all models are there."""

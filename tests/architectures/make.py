@@ -27,6 +27,13 @@ from tests.architectures.vocabularies import add_tokens, write_vocabulary
 
 _CONTINUED = 12  # tokens
 _T5_HEAD = 16
+# Numbers of tokens without a special meaning, from and to.
+_PLAIN_TOKENS = {
+    "bert": (1000, 30522),
+    "gpt-2": (260, 50000),
+    "unigram": (3, 100),
+    "sentencepiece": (260, 400),
+}
 
 
 def main() -> int:
@@ -97,14 +104,11 @@ def _keep_pooler(path: Path) -> None:
 
 @torch.no_grad()
 def _computed(model: Any, shape: Shape) -> dict[str, Any]:  # noqa: ANN401 - any model
-    least = 1000 if shape.vocabulary == "bert" else 260
-    most = {"bert": 30522, "gpt-2": 50000, "unigram": 120}.get(shape.vocabulary, 400)
-    if shape.vocabulary == "unigram":
-        least = 3
-    tokens = torch.randint(least, most, (1, shape.prompt))
-    empty = np.zeros(0, np.float32)
-    stored = {"tokens": tokens[0].numpy(), "answer": np.zeros(0, np.int64), "states": empty}
-    stored["continued"] = np.zeros(0, np.int64)
+    """What `made.Peer` holds."""
+    tokens = torch.randint(*_PLAIN_TOKENS[shape.vocabulary], (1, shape.prompt))
+    nothing = np.zeros(0, np.int64)
+    stored = {"tokens": tokens[0].numpy(), "answer": nothing, "continued": nothing}
+    stored["states"] = np.zeros(0, np.float32)
     if shape.vocabulary == "bert":
         made = model(input_ids=tokens, output_hidden_states=True)
         return {
@@ -112,15 +116,15 @@ def _computed(model: Any, shape: Shape) -> dict[str, Any]:  # noqa: ANN401 - any
             "logits": made.logits.numpy(),
             "states": made.hidden_states[-1][0].numpy(),
         }
+    more = {}
     if shape.vocabulary == "unigram":
+        # Behind the token that begins an answer, any: the peer says what it thinks of each.
         answer = torch.cat([torch.zeros(1, 1, dtype=torch.long), tokens[:, ::3]], 1)
-        made = model(input_ids=tokens, decoder_input_ids=answer, use_cache=False)
+        more["decoder_input_ids"] = answer
         stored["answer"] = answer[0].numpy()
-    else:
-        made = model(input_ids=tokens, use_cache=False)
-    continued = model.generate(
-        input_ids=tokens, max_new_tokens=_CONTINUED, do_sample=False, use_cache=False
-    )
+    made = model(input_ids=tokens, use_cache=False, **more)
+    counts = {"min_new_tokens": _CONTINUED, "max_new_tokens": _CONTINUED}
+    continued = model.generate(input_ids=tokens, do_sample=False, use_cache=False, **counts)
     stored["continued"] = continued[0, -_CONTINUED:].numpy()
     return {**stored, "logits": made.logits[0].numpy()}
 

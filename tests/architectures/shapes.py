@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import transformers as hf
+from torch.nn import Parameter
 
 LABELS = {0: "calm", 1: "urgent", 2: "spam"}
 WINDOW = 16
@@ -129,11 +131,22 @@ def _tinybert() -> hf.BertForSequenceClassification:
     return hf.BertForSequenceClassification(config)
 
 
-def _t5(**special: Any) -> Callable[[], Any]:  # noqa: ANN401 - what T5Config takes
+def _t5(**special: Any) -> hf.T5ForConditionalGeneration:  # noqa: ANN401 - what T5Config takes
     sizes = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_decoder_layers": 2}
-    return lambda: hf.T5ForConditionalGeneration(
-        hf.T5Config(**sizes, num_heads=4, vocab_size=512, decoder_start_token_id=0, **special)
-    )
+    config = hf.T5Config(**sizes, num_heads=4, vocab_size=512, decoder_start_token_id=0, **special)
+    return hf.T5ForConditionalGeneration(config)
+
+
+def _t5_small() -> hf.T5ForConditionalGeneration:
+    return _t5(feed_forward_proj="relu", tie_word_embeddings=True)
+
+
+def _flan_t5() -> hf.T5ForConditionalGeneration:
+    """T5 1.1 and what came from it: gates, and an output matrix of its own."""
+    model = _t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    model.config.tie_word_embeddings = False  # the constructor ties it whatever it is told
+    model.lm_head.weight = Parameter(torch.empty_like(model.lm_head.weight))
+    return model
 
 
 _THETA = {"rope_type": "default", "rope_theta": 1_000_000.0}
@@ -149,8 +162,8 @@ SHAPES: dict[str, Shape] = {
     "orca-2": Shape(_llama(), added=_CHATML),
     "distilbert": Shape(_distilbert, "bert"),
     "tinybert": Shape(_tinybert, "bert"),
-    "t5-small": Shape(_t5(feed_forward_proj="relu", tie_word_embeddings=True), "unigram"),
-    "flan-t5": Shape(_t5(feed_forward_proj="gated-gelu", tie_word_embeddings=False), "unigram"),
+    "t5-small": Shape(_t5_small, "unigram"),
+    "flan-t5": Shape(_flan_t5, "unigram"),
     "llama-3": Shape(_llama_3, prompt=400),
     "smollm-2": Shape(_llama(tie_word_embeddings=True, num_key_value_heads=2)),
     "qwen-2.5": Shape(_qwen_2),

@@ -15,9 +15,18 @@ from appliance.catalogue.inspection import inspect
 from appliance.catalogue.known.library import prompt_formats
 from appliance.catalogue.manifest import read_manifest
 from appliance.engine.budget import planned
+from appliance.engine.llama import LogTail, load
 from appliance.engine.options import EngineOptions
+from appliance.engine.vocab import Vocabulary
 from models.demo.recipe.quantise import quantise
-from tests.architectures.made import ENCODERS, PLAIN, ROUNDED, peer, weights
+from tests.architectures.made import (
+    ENCODERS,
+    PLAIN,
+    ROUNDED,
+    TRANSLATORS,
+    peer,
+    weights,
+)
 from tests.service.engine.conftest import Engine
 from tests.support.tiny_gguf import write_manifest
 
@@ -42,7 +51,7 @@ def _add(models: Path, name: str) -> None:
         name,
         file_digest(path),
         quantisation="Q8_0",
-        context=512 if name in ENCODERS else CONTEXT,
+        context=CONTEXT if name in DECODERS else 512,
         capabilities=_ABLE.get(name, ("complete",)),
     )
     if name == "orca-2":
@@ -57,7 +66,7 @@ def engine() -> Iterator[Engine]:
     (folder / "models").mkdir()
     engine = Engine(folder, tuple(OPTIONS.arguments()))
     try:
-        for name in (*DECODERS, *ENCODERS):
+        for name in (*DECODERS, *ENCODERS, *TRANSLATORS):
             _add(engine.models, name)
         engine.start()
         yield engine
@@ -94,11 +103,13 @@ def test_a_quantised_model_answers_and_takes_the_memory_that_was_planned(
 
 def test_code_llama_fills_a_gap_by_the_tokens_that_its_converter_declares(engine: Engine) -> None:
     engine.wait_for("codellama", "ready", 180)
-    body = {"model": "codellama", "prompt": "the a of", "max_tokens": 4, "temperature": 0}
+    body = {"model": "codellama", "prompt": "the a of", "max_tokens": 4, "logprobs": 1}
+    body["temperature"] = 0
     plain = engine.client().complete(body)
     filled = engine.client().complete({**body, "suffix": "and to in"})
     assert filled.usage["prompt_tokens"] > plain.usage["prompt_tokens"] + 3
-    assert filled.body["choices"][0]["text"] != plain.body["choices"][0]["text"]
+    said = [answer.body["choices"][0]["logprobs"]["token_logprobs"] for answer in (plain, filled)]
+    assert said[0] != said[1]
 
 
 def test_orca_2_chats_in_chatml(engine: Engine) -> None:
@@ -126,3 +137,38 @@ def test_a_quantised_encoder_reads_and_takes_the_memory_that_was_planned(
     )
     client.embed({"model": name, "input": [(wanted.tokens * 20)[:512]] * 2})
     _check_memory(engine, name)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_an_encoder_decoder_says_what_transformers_says_word_for_word(
+    engine: Engine, name: str
+) -> None:
+    """In single precision; quantised, it answers and takes the memory that was planned."""
+    wanted = peer(name)
+    whole = f"{name}-whole"
+    shutil.copy(weights(name), engine.models / f"{whole}.gguf")
+    digest = file_digest(weights(name))
+    write_manifest(engine.models, whole, digest, context=512, capabilities=("complete",))
+    engine.wait_for(whole, "ready", 180)
+    body = {"prompt": wanted.tokens, "max_tokens": 12, "temperature": 0, "logit_bias": {"1": -100}}
+    answer = engine.client().complete({"model": whole, **body, "logprobs": 0}).body["choices"][0]
+    assert answer["logprobs"]["tokens"] == _spelled(name, wanted.continued)
+    engine.wait_for(name, "ready", 180)
+    for _ in range(2):
+        found = engine.client().complete({"model": name, **body, "prompt": [50] * 512})
+        assert found.usage == {"prompt_tokens": 512, "completion_tokens": 12, "total_tokens": 524}
+    _check_memory(engine, name)
+
+
+def _spelled(name: str, tokens: list[int]) -> list[str]:
+    log = LogTail()
+    log.install()
+    _kept.append(log)
+    loaded = load(weights(name), 512, OPTIONS, log)
+    vocabulary = Vocabulary(loaded)
+    pieces = [vocabulary.piece(token) or vocabulary.spelling(token).encode() for token in tokens]
+    loaded.free()
+    return [piece.decode() for piece in pieces]
+
+
+_kept: list[LogTail] = []
