@@ -40,6 +40,14 @@ check: ready-test  ## format, lint, types, import contracts, shell scripts
 	$(BIN)/lint-imports
 	shellcheck scripts/find-python .ci/run
 
+.PHONY: architectures
+architectures: ready-test  ## small models of every architecture, for their tests (PyTorch; minutes)
+	@test -e "$$($(BIN)/python -m tests.architectures.made)/COMPLETE" || { \
+	    $(BIN)/python -m venv .venv-transformers && \
+	    .venv-transformers/bin/pip install -qq --require-hashes \
+	        --requirement requirements/transformers.txt && \
+	    .venv-transformers/bin/python -m tests.architectures.make; }
+
 .PHONY: format
 format: ready-test  ## format the code and mend what can be mended
 	$(BIN)/ruff format .
@@ -62,7 +70,7 @@ demo-model: ready  ## train the demo model again, from nothing (more than an hou
 
 .PHONY: requirements
 requirements: ready-test  ## pin the requirements again (needs an index)
-	@for name in pip build runtime dev; do \
+	@for name in pip build runtime dev transformers; do \
 	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --no-emit-index-url --custom-compile-command 'make requirements' \
 	        --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \

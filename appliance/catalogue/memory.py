@@ -19,6 +19,7 @@ _CELL_BYTES = 64  # position and sequences of one cell
 _FLOAT = 4
 _MASKED = 2  # bytes of the attention mask for a token and a cell
 _CANDIDATE = 12  # bytes that a sampler keeps for each token of the vocabulary
+_BIASED = 3  # scores, their bias, and the bias in another order, for each head
 _TILE = 64  # rows and columns of one piece of attention, for one thread
 
 # A runner with all that it imports, measured without a model.
@@ -42,6 +43,7 @@ class LoadSizes:
         key_type: number format of the cached keys, as llama.cpp spells it.
         value_type: the same of the cached values.
         flash: whether attention does without a matrix of scores.
+        biased: whether attention adds what it learnt of each pair of positions, as T5 does.
     """
 
     cells: int
@@ -53,6 +55,7 @@ class LoadSizes:
     key_type: str = "f16"
     value_type: str = "f16"
     flash: bool = True
+    biased: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,9 +149,14 @@ def _compute(facts: ModelFacts, sizes: LoadSizes, tokens: int, stream: int) -> i
     """
     logits = sizes.outputs * facts.vocabulary * _FLOAT
     attention = 2 * max(facts.width, facts.heads * facts.head_width)
-    attention += 0 if sizes.flash else facts.heads * stream
+    if sizes.biased:
+        attention += _BIASED * facts.heads * tokens
+    elif not sizes.flash:
+        attention += facts.heads * stream
     layer = tokens * _FLOAT * (5 * facts.width + max(attention, 3 * facts.inner))
-    graph = max(tokens * stream * _MASKED + layer, logits + tokens * _FLOAT * facts.width)
+    graph = tokens * stream * _MASKED + layer
+    if not sizes.biased:  # the half that reads makes no logits, though it has room for them
+        graph = max(graph, logits + tokens * _FLOAT * facts.width)
     work = sizes.threads * _tile(facts) + tokens * 2 * max(facts.width, facts.inner)
     samplers = sizes.sequences * facts.vocabulary * _CANDIDATE
     return graph + logits + work + samplers

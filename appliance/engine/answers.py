@@ -28,10 +28,17 @@ class Choice:
         vocabulary: turns tokens to bytes.
         stops: texts that end the answer.
         changed: set whenever there is something new.
+        is_new_text: whether the answer does not go on with a text; its first token then begins with
+            the space before a word, which is not part of it.
     """
 
     def __init__(
-        self, index: int, vocabulary: Vocabulary, stops: tuple[str, ...], changed: asyncio.Event
+        self,
+        index: int,
+        vocabulary: Vocabulary,
+        stops: tuple[str, ...],
+        changed: asyncio.Event,
+        is_new_text: bool = False,
     ) -> None:
         """Nothing has been said yet."""
         self.index = index
@@ -42,6 +49,7 @@ class Choice:
         self._vocabulary = vocabulary
         self._assembler = Assembler(stops)
         self._changed = changed
+        self._is_new_text = is_new_text
         self._text: list[str] = []
         self._sent = 0
         self._logged: list[LoggedToken] = []
@@ -60,8 +68,11 @@ class Choice:
         if self.finish is not None:
             return
         for token in tokens:
+            piece = self._vocabulary.piece(token)
+            if self._is_new_text and self.tokens == 0:
+                piece = piece.removeprefix(b" ")
             self.tokens += 1
-            text = self._assembler.push(self._vocabulary.piece(token))
+            text = self._assembler.push(piece)
             if text:
                 self._text.append(text)
             if self._assembler.stopped:

@@ -29,16 +29,19 @@ def planned(facts: ModelFacts, request_context: int, options: EngineOptions) -> 
         tokens = options.reading_tokens(request_context)
         return plan_reading(facts, tokens, options.thread_count, flash)
     options = options.fitting(nature, request_context)
+    translates = nature is Nature.ENCODER_DECODER
     sizes = LoadSizes(
         cells=options.kv_tokens(request_context),
         unified=not options.exact,
         sequences=options.sequences,
-        outputs=options.outputs,
+        # llama.cpp sets logits aside for each token that such a model reads.
+        outputs=options.step_capacity if translates else options.outputs,
         step_tokens=options.step_capacity,
         threads=options.thread_count,
         key_type=options.cache_type_k,
         value_type=options.cache_type_v,
         flash=flash,
+        biased=translates,
     )
     return plan_memory(facts, sizes)
 

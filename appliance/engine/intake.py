@@ -7,7 +7,7 @@ from collections.abc import Sequence as Messages
 from dataclasses import dataclass
 
 from appliance.engine.answers import Answering, Choice
-from appliance.engine.errors import BadRequestError, ContextOverflowError
+from appliance.engine.errors import BadRequestError, ContextOverflowError, IncapableModelError
 from appliance.engine.grammar import CompiledSchema, Grammars, GrammarState
 from appliance.engine.identity import NO_TEMPLATE, AnswerIdentity
 from appliance.engine.infill import Infill
@@ -28,8 +28,10 @@ class Served:
         sequences: choices of one request at most.
         capabilities: as the manifest says.
         stops: the manifest's stop strings.
+        grammars: None where the vocabulary can not write JSON.
         infill: how the model fills gaps, None if it was not trained to.
         keeps: whether beginnings of prompts stay in the KV cache.
+        opening: of an encoder-decoder, the token before every answer; None for other models.
     """
 
     name: str
@@ -40,10 +42,11 @@ class Served:
     capabilities: tuple[str, ...]
     stops: tuple[str, ...]
     vocabulary: Vocabulary
-    grammars: Grammars
+    grammars: Grammars | None
     template: ChatTemplate | None
     infill: Infill | None = None
     keeps: bool = False
+    opening: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ def admit(served: Served, request: ChatRequest | CompletionRequest) -> Job:
         wants_logprobs=sampling.top_logprobs is not None,
     )
     maker = _Maker(served, request, answering, sampling, schema, seed)
-    groups = [maker.group(prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
+    pairs = zip(prompts, limits, strict=True)
+    groups = [group for prompt, limit in pairs for group in maker.groups(prompt, limit)]
     digest = served.template.digest if chat and served.template else NO_TEMPLATE
     identity = AnswerIdentity(
         served.name, served.digest, digest, served.build, seed, asked=request.model
@@ -119,16 +123,22 @@ class _Maker:
     schema: CompiledSchema | None
     seed: int
 
-    def group(self, prompt: list[int], limit: int) -> Group:
-        """All choices for one prompt."""
-        members = [self._sequence(prompt, limit) for _ in range(self.request.choices)]
-        return Group(members, len(prompt))
+    def groups(self, prompt: list[int], limit: int) -> list[Group]:
+        """All choices for one prompt; an encoder-decoder makes one after the other."""
+        choices = self.request.choices
+        opening = self.served.opening
+        if opening is not None:
+            members = [self._sequence([opening], limit, source=prompt) for _ in range(choices)]
+            return [Group([member], 1) for member in members]
+        return [Group([self._sequence(prompt, limit) for _ in range(choices)], len(prompt))]
 
-    def _sequence(self, prompt: list[int], limit: int) -> Sequence:
+    def _sequence(self, prompt: list[int], limit: int, source: list[int] | None = None) -> Sequence:
         index = len(self.answering.choices)
         # A schema says itself where the answer ends; a stop string could only damage it.
         stops = () if self.schema else (*self.served.stops, *self.request.stops)
-        choice = Choice(index, self.served.vocabulary, stops, self.answering.changed)
+        choice = Choice(
+            index, self.served.vocabulary, stops, self.answering.changed, source is not None
+        )
         grammar, forced = None, []
         if self.schema is not None:
             grammar = GrammarState(self.schema, self.served.vocabulary.size)
@@ -139,6 +149,7 @@ class _Maker:
             seed=self.seed + index,
             tokens=prompt + forced,
             limit=limit,
+            source=source or [],
             grammar=grammar,
         )
         self.answering.choices.append(choice)
@@ -151,12 +162,20 @@ def _schema(served: Served, request: ChatRequest | CompletionRequest) -> Compile
     schema = request.response_format.schema_to_enforce()
     if schema is None:
         return None
+    if served.grammars is None:
+        raise BadRequestError(
+            "response_format",
+            f"response_format: model {served.name!r} answers in words only; ask for JSON from a"
+            " model that can chat, or leave it out.",
+        )
     if request.stops:
         raise BadRequestError("stop", "stop: a stop string would cut an answer that has a schema.")
     return served.grammars.compile(schema, "response_format.json_schema.schema")
 
 
 def _chat_tokens(served: Served, messages: Messages[Message]) -> list[int]:
+    if served.opening is not None:
+        raise IncapableModelError(served.name, "chat", served.capabilities)
     if served.template is None:
         raise BadRequestError(
             "model", f"Model {served.name!r} has no chat template; use /v1/completions."
@@ -184,7 +203,8 @@ def _completion_tokens(
         tokens = served.infill.prompt(tokens, behind)
     elif isinstance(prompt, list):
         return tokens
-    tokens = _with_bos(served.vocabulary, tokens)
+    if served.opening is None:
+        tokens = _with_bos(served.vocabulary, tokens)
     if not tokens:
         raise BadRequestError("prompt", "prompt: it must not be empty.")
     return tokens
@@ -193,6 +213,8 @@ def _completion_tokens(
 def _prompt_tokens(served: Served, prompt: str | list[int]) -> list[int]:
     if isinstance(prompt, str):
         _check_length(served, len(prompt), "prompt")
+        if served.opening is not None:
+            return served.vocabulary.source(prompt) if prompt.strip() else []
         return served.vocabulary.plain(prompt)
     if max(prompt) >= served.vocabulary.size:
         raise BadRequestError(
@@ -222,6 +244,8 @@ def _limit(
 ) -> int:
     """Tokens that prompt and answer may have together."""
     wanted = request.token_limit()
+    if served.opening is not None:
+        return _answer_limit(served, request, prompt, wanted or 1)
     if len(prompt) >= served.context:
         raise ContextOverflowError(
             param,
@@ -238,6 +262,26 @@ def _limit(
                 f" model's context of {served.context} tokens.",
             )
     return min(served.context, len(prompt) + (wanted or served.context))
+
+
+def _answer_limit(
+    served: Served, request: ChatRequest | CompletionRequest, source: list[int], wanted: int
+) -> int:
+    """Tokens of an answer and the one before it; what was read takes none of their room."""
+    if len(source) > served.context:
+        raise ContextOverflowError(
+            "prompt",
+            f"prompt: {len(source)} tokens pass the {served.context} that model {served.name!r}"
+            " reads at once; shorten the text, or send it in parts.",
+        )
+    if wanted >= served.context:
+        name = _limit_name(request)
+        raise ContextOverflowError(
+            name,
+            f"{name}: {wanted} tokens pass the {served.context - 1} that model {served.name!r}"
+            " answers at most; ask for less.",
+        )
+    return 1 + wanted
 
 
 def _limit_name(request: ChatRequest | CompletionRequest) -> str:

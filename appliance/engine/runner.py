@@ -41,6 +41,7 @@ from appliance.engine.reading import ServedEncoder
 from appliance.engine.scheduler import Scheduler
 from appliance.engine.stepper import Stepper
 from appliance.engine.template import ChatTemplate
+from appliance.engine.translating import TranslatingStepper, first_token
 from appliance.engine.vocab import Vocabulary
 
 EXIT_LOAD_FAILED = 3
@@ -103,6 +104,7 @@ def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> S
     if loaded.nature is Nature.ENCODER:
         return _serve_encoder(manifest, loaded)
     vocabulary = make_vocabulary(manifest, loaded)
+    translates = loaded.nature is Nature.ENCODER_DECODER
     return Served(
         name=manifest.name,
         digest=manifest.sha256,
@@ -112,10 +114,11 @@ def _serve(manifest: ModelManifest, loaded: Loaded, options: EngineOptions) -> S
         capabilities=manifest.capabilities,
         stops=manifest.stop,
         vocabulary=vocabulary,
-        grammars=Grammars(loaded, vocabulary),
+        grammars=None if translates else Grammars(loaded, vocabulary),
         template=_template(manifest, loaded, vocabulary),
         infill=find_infill(manifest, loaded, vocabulary),
         keeps=loaded.shared and options.prefixes > 0,
+        opening=first_token(loaded) if translates else None,
     )
 
 
@@ -188,7 +191,9 @@ def _assembled(
     if isinstance(served, ServedEncoder):
         front = EncoderFront(served, make_encoder)
         return front.app(), front.encoder
-    stepper = Stepper(loaded, served.vocabulary.ends, options)
+    options = options.fitting(loaded.nature, served.context)
+    kind = Stepper if served.opening is None else TranslatingStepper
+    stepper = kind(loaded, served.vocabulary.ends, options)
     scheduler = Scheduler(stepper, options, hand_over, _stop_hard)
     return Front(served, scheduler).app(), scheduler
 

@@ -180,7 +180,7 @@ class Scheduler:
             return []
         group.announced = True
         self.tally.requests += 1
-        self.tally.prompt_tokens += group.prompt_length
+        self.tally.prompt_tokens += group.read_tokens
         events: list[Event] = []
         for member in group.live:
             self._stepper.prepare(member, group.prompt_length)

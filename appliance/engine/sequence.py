@@ -58,6 +58,7 @@ class Sequence:
     shared: int = 0  # leading cells that belong to the group's prompt, not to this sequence alone
     cancelled: bool = False
     finished: bool = False
+    source: list[int] = field(default_factory=list)  # what an encoder reads before the first token
 
     @property
     def pending(self) -> int:
@@ -101,6 +102,11 @@ class Group:
     def first(self) -> Sequence:
         """The live member whose prompt is decoded."""
         return self.live[0]
+
+    @property
+    def read_tokens(self) -> int:
+        """Tokens that are taken in before the first one is drawn."""
+        return self.prompt_length + sum(len(member.source) for member in self.members)
 
     def cells(self) -> int:
         """KV cells that the group's known tokens need, its shared prompt counted once."""

@@ -159,12 +159,16 @@ class Stepper:
         if code != 0:
             raise DecodeError(f"llama_decode returned {code}.")
         if self._rows:
-            self._logits = self._loaded.logits(len(self._rows))
+            self._logits = self.read_logits(len(self._rows))
             best = self._logits.argmax(axis=1)
             peaks = self._logits[np.arange(len(best)), best]
             self._best = best.tolist()
             self._sound = np.isfinite(peaks).tolist()  # a NaN is the maximum of its row
         return True
+
+    def read_logits(self, rows: int) -> NDArray[np.float32]:
+        """The step's logits, one row an output; a view that may be written."""
+        return self._loaded.logits(rows)
 
     def sample(self, sequence: Sequence, row: int) -> Drawn:
         """Draw a token for `sequence` from the logits at batch position `row` and append it."""

@@ -82,6 +82,23 @@ class Vocabulary:
         """Tokens of a text that people wrote; no token of it is a marker."""
         return self._free_of_markers(self._tokenise(text))
 
+    def source(self, text: str) -> list[int]:
+        """Tokens of a text for an encoder, with the model's mark of the end.
+
+        What its vocabulary does not know is the token for the unknown here, as in training.
+        """
+        unknown = lib.LLAMA_TOKEN_ATTR_UNKNOWN
+        tokens = [
+            part
+            for token in self._tokenise(text)
+            for part in (
+                [token]
+                if lib.llama_vocab_get_attr(self._vocab, token) & unknown
+                else self._without_marker(token)
+            )
+        ]
+        return [*tokens, self.eos]
+
     def continuing(self, text: str) -> list[int]:
         """The same for a text that goes on in the middle of another.
 

@@ -23,9 +23,7 @@ _INFILL = ("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id")
 _SPLIT = "split.count"
 _LABELS = "classifier.output_labels"  # names of the classes, behind the architecture's name
 _POOLER, _CLASSES = "cls.weight", "cls.output.weight"
-_NOT_RUN = frozenset(
-    {"t5", "t5encoder"}
-)  # read with an encoder, which the engine has no way to run
+_NOT_RUN = frozenset({"t5encoder"})  # half a model, which the engine has no way to run
 # enum llama_ftype of llama.cpp, as people write it.
 _FILE_TYPES = {
     0: "F32",
@@ -120,6 +118,8 @@ class Description:
             return ("embed", "classify") if self._has_head and not self.lacks_pooler else ("embed",)
         if self.known:
             return self.known.capabilities
+        if nature_of(self.family) is Nature.ENCODER_DECODER:
+            return ("complete",)
         chat: tuple[Capability, ...] = ("chat",) if self.own_template else ()
         infill: tuple[Capability, ...] = (
             ("infill",) if any(key in self.head.metadata for key in _INFILL) else ()

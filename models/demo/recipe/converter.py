@@ -13,7 +13,14 @@ VERSION = "0.3.36"
 ARCHIVE = f"llama_cpp_python-{VERSION}.tar.gz"
 SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 INSIDE = f"llama_cpp_python-{VERSION}/vendor/llama.cpp"
-WANTED = ("convert_hf_to_gguf.py", "conversion/", "gguf-py/gguf/")
+WANTED = (
+    "convert_hf_to_gguf.py",
+    "conversion/",
+    "gguf-py/gguf/",
+    # Published vocabularies: tests/architectures.
+    "models/ggml-vocab-bert-bge.gguf",
+    "models/ggml-vocab-gpt-2.gguf",
+)
 
 
 class ConverterDigestError(Exception):
@@ -59,13 +66,23 @@ def prepare(build: Path) -> Path:
 
 def convert(build: Path, source: Path, target: Path) -> None:
     """Convert a Hugging Face folder to a GGUF file in single precision."""
+    run(prepare(build), source, target)
+
+
+def run(script: Path, source: Path, target: Path, quiet: bool = False) -> None:
+    """The same, with the converter script that `prepare` returned.
+
+    Raises:
+        CalledProcessError: the converter failed; `quiet` keeps what it said in its `stderr`.
+    """
     command = [
         sys.executable,
-        str(prepare(build)),
+        str(script),
         str(source),
         "--outtype",
         "f32",
         "--outfile",
         str(target),
     ]
-    subprocess.run(command, check=True)  # noqa: S603 - fixed arguments
+    stderr = subprocess.PIPE if quiet else None
+    subprocess.run(command, check=True, stderr=stderr)  # noqa: S603 - fixed arguments

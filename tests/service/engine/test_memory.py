@@ -29,6 +29,7 @@ from tests.support.gguf_bytes import Parts
 from tests.support.loop import run_apart
 from tests.support.tiny_bert import BertShape, write_tiny_bert
 from tests.support.tiny_gguf import Shape, write_manifest, write_tiny_gguf
+from tests.support.tiny_t5 import T5Shape, write_tiny_t5
 from tests.support.wait import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -163,6 +164,30 @@ def test_the_plan_of_an_encoder_is_within_a_tenth_of_the_resident_set(
     longest = [100] * shape.context
     own_engine.client(240).embed({"model": "bert", "input": [longest, longest, *[[7, 8, 9]] * 300]})
     resident = own_engine.status("bert").memory_bytes
+    assert resident == pytest.approx(plan.resident, rel=0.1, abs=LIBRARIES), plan
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [T5Shape(512, 2048, 6, 8, 32_128, 512), T5Shape(256, 1024, 4, 4, 4096, 2048, gated=True)],
+    ids=["small", "long"],
+)
+def test_the_plan_of_an_encoder_decoder_is_within_a_tenth_of_the_resident_set(
+    own_engine: Engine, shape: T5Shape
+) -> None:
+    options = EngineOptions(threads=1)
+    own_engine.options = tuple(options.arguments())
+    digest = write_tiny_t5(own_engine.models / "t5.gguf", shape)
+    write_manifest(
+        own_engine.models, "t5", digest, context=shape.context, capabilities=("complete",)
+    )
+    own_engine.start()
+    own_engine.wait_for("t5", "ready", 120)
+    plan = _plan(own_engine, "t5", options)
+    body = {"model": "t5", "prompt": [100] * shape.context, "max_tokens": 16, "temperature": 1}
+    for _ in range(2):
+        own_engine.client(240).complete({**body, "logit_bias": {"1": -100.0}})
+    resident = own_engine.status("t5").memory_bytes
     assert resident == pytest.approx(plan.resident, rel=0.1, abs=LIBRARIES), plan
 
 

@@ -19,6 +19,7 @@ from appliance.cli.main import cli
 from tests.support.known_gguf import write_known_gguf
 from tests.support.tiny_bert import BertShape, write_tiny_bert
 from tests.support.tiny_gguf import write_tiny_gguf
+from tests.support.tiny_t5 import T5Shape, write_tiny_t5
 
 MISTRAL = {"general.name": "Mistral 7B Instruct v0.2"}
 
@@ -212,6 +213,14 @@ def test_a_known_encoder_without_a_head_only_embeds(models: Path) -> None:
     manifest = tomllib.loads((models / "finder.toml").read_text())
     assert manifest["capabilities"] == ["embed"]
     assert manifest["title"] == "DistilBERT base uncased"
+
+
+def test_a_t5_can_complete_and_not_chat(models: Path) -> None:
+    path = models / "flan.gguf"
+    write_tiny_t5(path, T5Shape(gated=True))
+    told("describe", path, "--write", "flan")
+    manifest = tomllib.loads((models / "flan.toml").read_text())
+    assert (manifest["capabilities"], manifest["context"]) == (["complete"], 128)
 
 
 def test_an_architecture_that_is_not_run_gets_no_manifest(models: Path) -> None:
