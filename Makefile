@@ -9,7 +9,7 @@ BOOTSTRAP = python="$(PYTHON_FOUND)" && "$$python" -m scripts.bootstrap
 BIN := .venv/bin
 TESTS ?= tests
 PYTEST_ARGS ?=
-MINUTES ?= 75
+MINUTES ?= 90
 # Percent of lines and branches; a selection of the tests can not reach it.
 FLOOR = $(if $(filter-out tests,$(TESTS))$(PYTEST_ARGS),,--fail-under=90)
 
