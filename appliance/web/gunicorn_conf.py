@@ -7,6 +7,7 @@ one instead of `bind`.
 from __future__ import annotations
 
 import os
+import shutil
 from typing import Any, Final
 
 from appliance.settings import Settings
@@ -44,6 +45,19 @@ loglevel = "info"
 
 control_socket_disable = True
 umask = 0o077
+
+
+def on_starting(server: object) -> None:
+    """Before the first worker: several of them count in files that each of them can add up.
+
+    prometheus_client looks for the variable when it is imported, which only workers do.
+    """
+    if workers > 1:
+        folder = _settings.web / "metrics"
+        # Counters begin at 0 with the process, as those of a single worker do.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, parents=True)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def post_worker_init(_worker: Any) -> None:  # noqa: ANN401 - gunicorn has no types

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from flask import Blueprint, Response, g, request
-from prometheus_client import Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import Forbidden
 
@@ -74,10 +75,10 @@ def readyz() -> Response:
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """Numbers of this worker, then the engine's, in Prometheus' text format."""
+    """Numbers of all workers together, then the engine's, in Prometheus' text format."""
     if not _may_look():
         raise Forbidden
-    text = generate_latest(REGISTRY).decode()
+    text = generate_latest(_all_workers()).decode()
     return Response(text + _engine_metrics(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -130,6 +131,15 @@ def _engine() -> Part:
         return Part("engine", True, f"ready: {', '.join(ready + resting)}")
     states = ", ".join(f"{model.id} {model.state}" for model in models)
     return Part("engine", False, f"no model is ready ({states or 'there is no model'})")
+
+
+def _all_workers() -> CollectorRegistry:
+    """The registry of this worker, or where there are more, what all their files add up to."""
+    if services().settings.web_workers == 1:
+        return REGISTRY
+    together = CollectorRegistry()
+    MultiProcessCollector(together)  # type: ignore[no-untyped-call] # the library is not annotated
+    return together
 
 
 def _engine_metrics() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -50,6 +51,23 @@ def test_every_tool_that_contributors_are_told_of_is_run_by_make_test() -> None:
     planned = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for tool in tools:
         assert re.search(rf"(^|/){tool}\b", planned, re.MULTILINE), tool
+
+
+@pytest.mark.parametrize(
+    ("given", "floor"),
+    [([], True), (["TESTS=tests/unit"], False), (["PYTEST_ARGS=-k age"], False)],
+)
+def test_all_tests_together_have_to_reach_the_floor_of_contributing_md(
+    given: list[str], floor: bool
+) -> None:
+    told = re.search(r"at least (\d+) % over all tests", (ROOT / "CONTRIBUTING.md").read_text())
+    assert told is not None
+    # A make above this one would hand its own variables down.
+    inherited = re.compile("MAKE|MFLAGS|TESTS|PYTEST_ARGS")
+    plain = {key: value for key, value in os.environ.items() if not inherited.match(key)}
+    dry = ["make", "--dry-run", "test", *given]
+    done = subprocess.run(dry, cwd=ROOT, env=plain, capture_output=True, text=True, check=True)
+    assert (f"--fail-under={told[1]}\n" in done.stdout) is floor
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

@@ -8,7 +8,7 @@ from random import Random
 
 from models.demo.recipe import letters, messages, notes, tasks
 
-SHARES = {"deidentify": 0.6, "extract": 0.2, "triage": 0.2}
+SHARES = {"deidentify": 0.5, "extract": 0.2, "triage": 0.3}
 START, END = "<|im_start|>", "<|im_end|>"
 SEED = 20261123
 

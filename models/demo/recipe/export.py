@@ -13,7 +13,7 @@ import torch
 from models.demo.recipe import converter, dataset, parity, tasks
 from models.demo.recipe.network import NORM_EPS, ROPE_BASE, Network, Shape
 from models.demo.recipe.tokenizer import MODEL, WHITESPACE, Tokenizer
-from models.demo.recipe.train import load
+from models.demo.recipe.train import CHECKPOINT, ends, load
 
 GGUF = tasks.ROOT / "models" / "demo" / "demo-q8_0.gguf"
 MANIFEST = tasks.ROOT / "models" / "demo.toml"
@@ -53,6 +53,10 @@ notice = "Proves the path. Not for real records."
 
 class ExportMismatchError(Exception):
     """The exported network does not compute what the trained one computes."""
+
+
+class TooFewRunsError(Exception):
+    """The mean of more runs was asked for than ended in this folder."""
 
 
 def hf_weights(network: Network) -> dict[str, torch.Tensor]:
@@ -144,10 +148,26 @@ def publish(quantised: Path, network: Network) -> None:
     print(f"{GGUF}: {GGUF.stat().st_size:,} bytes, sha256 {digest}")
 
 
-def export(build: Path) -> None:
-    """Export the latest checkpoint of `build`."""
+def checkpoints(build: Path, average: int) -> list[Path]:
+    """What to export: the latest checkpoint, or the ends of the last `average` runs.
+
+    Raises:
+        TooFewRunsError: fewer runs than that ended in `build`.
+    """
+    if not average:
+        return [build / CHECKPOINT]
+    ended = ends(build)
+    if len(ended) < average:
+        raise TooFewRunsError(
+            f"{len(ended)} runs ended in {build}, not {average}. Remedy: train --resume"
+        )
+    return ended[-average:]
+
+
+def export(build: Path, average: int = 0) -> None:
+    """Export the latest checkpoint of `build`, or the mean of the ends of its last runs."""
     torch.set_num_threads(2)
-    network, progress = load(build)
+    network, progress = load(*checkpoints(build, average))
     model_file = build / "tokenizer" / MODEL
     tokenizer = Tokenizer(model_file)
     folder = build / "cloister-demo"  # the converter takes the model name from here

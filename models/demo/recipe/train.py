@@ -6,6 +6,8 @@ The recipe runs on shared machines; a busy neighbour costs steps, never the end 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -20,6 +22,7 @@ from models.demo.recipe.network import Network, Shape
 from models.demo.recipe.tokenizer import Tokenizer
 
 CHECKPOINT = "checkpoint.pt"
+RUN_END = re.compile(r"run-(\d+)\.pt")
 PEAK_RATE = 2e-3
 EMBEDDING_RATE = 0.6
 """Of the rate of the matrices: the token codes of the circuit should move more slowly."""
@@ -96,20 +99,42 @@ def save(network: Network, folder: Path, progress: dict[str, float]) -> None:
     (folder / f"{CHECKPOINT}.tmp").replace(folder / CHECKPOINT)
 
 
-def load(folder: Path) -> tuple[Network, dict[str, float]]:
-    """Read the latest checkpoint."""
-    state = torch.load(folder / CHECKPOINT, weights_only=True)
-    network = Network(Shape(**state["shape"]))
-    network.load_state_dict(state["weights"])
-    return network, state["progress"]
+def load(*checkpoints: Path) -> tuple[Network, dict[str, float]]:
+    """Read a checkpoint, or the mean of the weights of several, with the progress of the last.
+
+    Runs that were resumed from one another end at different places of the same basin, and the mean
+    generalises better than each (Izmailov et al. 2018, arXiv:1803.05407).
+    """
+    states = [torch.load(path, weights_only=True) for path in checkpoints]
+    last = states[-1]
+    network = Network(Shape(**last["shape"]))
+    weights = [state["weights"] for state in states]
+    network.load_state_dict(
+        {name: torch.stack([each[name] for each in weights]).mean(0) for name in last["weights"]}
+    )
+    return network, last["progress"]
+
+
+def ends(folder: Path) -> list[Path]:
+    """The checkpoints that ended runs left in `folder`, the oldest first."""
+    found = {path: RUN_END.fullmatch(path.name) for path in folder.iterdir()}
+    numbers = {path: int(match[1]) for path, match in found.items() if match}
+    return sorted(numbers, key=lambda path: numbers[path])
+
+
+def keep_end(folder: Path) -> None:
+    """Keep the latest checkpoint as the end of one more run."""
+    shutil.copyfile(folder / CHECKPOINT, folder / f"run-{len(ends(folder)) + 1}.pt")
 
 
 def begin(folder: Path, tokenizer: Tokenizer, *, resume: bool) -> tuple[Network, Source]:
     """A fresh network with the copying circuit, or the checkpoint and the examples after it."""
     torch.manual_seed(dataset.SEED)
     if resume:
-        network, progress = load(folder)
+        network, progress = load(folder / CHECKPOINT)
         return network, Source(tokenizer, dataset.SEED, used=int(progress["examples"]))
+    for end in ends(folder):
+        end.unlink()
     network = Network(Shape(vocabulary=tokenizer.model.vocab_size()))
     circuit.install(network, dataset.SEED)
     return network, Source(tokenizer, dataset.SEED)
@@ -153,4 +178,5 @@ def train(folder: Path, tokenizer: Tokenizer, budget: Budget, *, resume: bool = 
             print(f"held-out exact: {look(network, tokenizer)}", flush=True)
             looked = time.monotonic()
     save(network, folder, {"step": step, "tokens": tokens, "examples": source.used})
+    keep_end(folder)
     print(f"done: {step} steps, {tokens:,} tokens; {look(network, tokenizer, 400)}", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -57,6 +58,27 @@ def test_numbers_and_parts_are_for_the_networks_in_the_settings(tmp_path: Path) 
         alone.stop()
     assert (ready.status_code, ready.json()) == (503, {"ready": False})
     assert int(ready.headers["Retry-After"]) > 0
+
+
+def test_numbers_are_those_of_all_workers_together(tmp_path: Path) -> None:
+    several = Stack.start(tmp_path, ("web",), web_workers=3)
+
+    def ask(_: int) -> int:
+        return httpx.get(f"{several.url}/healthz", timeout=30).status_code
+
+    try:
+        before = several.metric("cloister_http_requests_total")
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(60)))
+        after = [several.metric("cloister_http_requests_total") for _ in range(5)]
+        several.restart("web")
+        fresh = several.metric("cloister_http_requests_total")
+    finally:
+        several.stop()
+    assert answers == [200] * 60
+    # Whichever worker is asked; the request for the numbers themselves counts from the next on.
+    assert after == [before + 61 + more for more in range(5)]
+    assert fresh < 60
 
 
 def test_a_web_process_alone_lives_but_is_not_ready(tmp_path: Path) -> None:

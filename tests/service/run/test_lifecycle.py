@@ -82,6 +82,27 @@ def test_it_runs_where_the_path_of_the_tree_is_too_long_for_sockets(tmp_path: Pa
         assert cloister.call("audit", "status").returncode == 0
 
 
+def _held(process: psutil.Process) -> int:
+    """Resident bytes, a page that processes share divided by their number where one may look."""
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:  # the log's writer lets nobody look but root
+        return int(process.memory_info().rss)
+
+
+def test_idle_web_log_and_supervisor_take_less_than_250_mb(cloister: Cloister) -> None:
+    for page in ("/sign-in", "/readyz"):
+        assert httpx.get(cloister.url + page, timeout=60).status_code == 200
+    parts = {"audit.writer": 0, "appliance.engine": 0, "gunicorn": 0}
+    for process in cloister.family():
+        words = process.cmdline()
+        name = words[words.index("-m") + 1] if "-m" in words else ""
+        if name in parts:
+            parts[name] += _held(process)
+    assert all(parts.values()), parts
+    assert sum(parts.values()) < 250_000_000, parts
+
+
 def test_doctor_says_that_all_is_well(cloister: Cloister) -> None:
     findings = cloister.json("doctor")
     assert {one["check"]: one["detail"] for one in findings if one["state"] != "ok"} == {}

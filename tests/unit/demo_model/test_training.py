@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from models.demo.recipe import batches, circuit, train  # noqa: E402 - they import torch
+from models.demo.recipe import batches, circuit, export, train  # noqa: E402 - they import torch
 from models.demo.recipe.network import Network, Shape  # noqa: E402
 
 
@@ -55,3 +57,19 @@ def test_rate_warms_up_and_falls() -> None:
 def test_stages_cover_the_whole_time() -> None:
     assert batches.stage_at(0.0) == batches.STAGES[0]
     assert batches.stage_at(1.0) == batches.STAGES[-1]
+
+
+def test_several_ended_runs_are_exported_as_their_mean(tmp_path: Path) -> None:
+    for value in (1.0, 2.0, 6.0):
+        network = Network(Shape(layers=1, vocabulary=64))
+        torch.nn.init.constant_(network.norm.weight, value)
+        train.save(network, tmp_path, {"step": value})
+        train.keep_end(tmp_path)
+    assert export.checkpoints(tmp_path, 0) == [tmp_path / "checkpoint.pt"]
+    chosen = export.checkpoints(tmp_path, 2)
+    assert [path.name for path in chosen] == ["run-2.pt", "run-3.pt"]
+    mean, progress = train.load(*chosen)
+    assert mean.norm.weight.unique().tolist() == [4.0]
+    assert progress == {"step": 6.0}
+    with pytest.raises(export.TooFewRunsError, match="3 runs ended"):
+        export.checkpoints(tmp_path, 4)
