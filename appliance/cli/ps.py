@@ -17,15 +17,17 @@ from appliance.settings import Settings
 
 _REFRESH_SECONDS: Final = 1.0
 _AWAY: Final = "The engine does not answer. These are the last figures; it is asked again."
-_COUNTS: Final = (
-    "queued",
-    "tokens_per_second",
-    "requests",
-    "prefix_hits",
+_COUNTS: Final = ("queued", "tokens_per_second", "requests", "prefix_hits", "restarts")
+_FOR_PROGRAMS: Final = (
     "prompt_tokens",
     "answer_tokens",
-    "restarts",
+    "shared_tokens",
+    "measured",
+    "pace",
+    "gives_way",
+    "held_bytes",
 )
+"""In JSON only: a table of all would not fit onto a wide screen."""
 
 
 @click.command("ps")
@@ -35,10 +37,10 @@ def command(watch: bool, as_json: bool) -> None:
     """Show how each model runs: its aliases, memory, processor, load and speed.
 
     Tokens per second are those of the answers of the last ten seconds, all requests together.
-    Requests, prefix hits (prompts whose beginning was in memory already), and prompt and answer
-    tokens are counted since the model was loaded. Flash is whether attention does without a matrix
-    of scores, cache the number formats of cached keys and values, as set. A stopped model starts
-    when it is asked for.
+    Requests, and prefix hits (prompts whose beginning was in memory already), are counted since the
+    model was loaded. Flash is whether attention does without a matrix of scores, cache the number
+    formats of cached keys and values, as set. A stopped model starts when it is asked for. JSON has
+    more: tokens, memory by plan and of the limit, and the pace of the last minute.
 
     \b
     Examples:
@@ -84,14 +86,9 @@ def _row(model: ModelStatus, overview: Overview) -> dict[str, Any]:
         "processor": own["processor"],
         "in_use": model.in_use,
         "sequences": model.sequences,
-        **{name: own[name] for name in _COUNTS},
-        "shared_tokens": own["shared_tokens"],
+        **{name: own[name] for name in (*_COUNTS, *_FOR_PROGRAMS)},
         "flash": own["flash_attention"],
         "cache": f"{own['cache_type_k']}/{own['cache_type_v']}",
-        "measured": own["measured"],
-        "pace": own["pace"],
-        "gives_way": own["gives_way"],
-        "held_bytes": own["held_bytes"],
         "limit_bytes": overview.limit_bytes,
         "error": model.error,
     }

@@ -183,18 +183,18 @@ def _watching(cloister: Cloister) -> Iterator[int]:
 
 def test_watch_refreshes_until_ctrl_c(cloister: Cloister) -> None:
     with _watching(cloister) as terminal:
-        assert b"Traceback" not in _read_until(terminal, b"answer tokens", 3)
+        assert b"Traceback" not in _read_until(terminal, b"prefix hits", 3)
 
 
 def test_watch_outlasts_the_engine(cloister: Cloister) -> None:
     with _watching(cloister) as terminal:
-        _read_until(terminal, b"answer tokens", 1)
+        _read_until(terminal, b"prefix hits", 1)
         cloister.process_of("appliance.engine").kill()
         away = _read_until(terminal, b"The engine does not answer.", 1)
         assert b"Traceback" not in away
         wait_until(lambda: _is_ready(cloister), 60, "ready model")
         # What was on the way meanwhile, and then some: it still redraws.
-        _read_until(terminal, b"answer tokens", 5)
+        _read_until(terminal, b"prefix hits", 5)
 
 
 def _is_ready(cloister: Cloister) -> bool:
