@@ -43,15 +43,16 @@ def main() -> int:
     if (target / COMPLETE).exists():
         return 0
     transformers.utils.logging.disable_progress_bar()
-    script = converter.prepare(target / "build")
-    for number, (name, shape) in enumerate(SHAPES.items(), 1):
-        print(f"[{number}/{len(SHAPES)}] {name}", flush=True)
-        try:
+    try:
+        script = converter.prepare(target / "build")
+        for number, (name, shape) in enumerate(SHAPES.items(), 1):
+            print(f"[{number}/{len(SHAPES)}] {name}", flush=True)
             if not (target / f"{name}.npz").exists():
                 _make(name, shape, script, target)
-        except subprocess.CalledProcessError as error:
-            print(f"The converter refused {name}:\n{error.stderr.decode()[-2000:]}")
-            return 1
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or b"").decode(errors="replace")[-2000:]
+        print(f"{said}\nStopped: a program failed, and says why above.", file=sys.stderr)
+        return 1
     shutil.rmtree(target / "build")
     (target / COMPLETE).touch()
     return 0
