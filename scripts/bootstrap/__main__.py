@@ -7,6 +7,7 @@ second. What was done is remembered in `.venv/stamp-*.json` by the digests of wh
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ def main() -> int:
     parser.add_argument("goal", choices=["run", "test"], help="what will be done with it")
     goal = parser.parse_args().goal
     try:
-        prepare(Environment(ROOT, Path(sys.executable)), goal)
+        # Whoever named an interpreter (`make run PYTHON=…`) gets no environment of another.
+        named = bool(os.environ.get("PYTHON"))
+        prepare(Environment(ROOT, Path(sys.executable), insist=named), goal)
     except MissingPackagesError as error:
         print(error, file=sys.stderr)
         return 1

@@ -22,11 +22,18 @@ _INPUTS = {
 
 
 class Environment:
-    """`.venv` under one checkout, made with one interpreter."""
+    """`.venv` under one checkout, made with one interpreter.
 
-    def __init__(self, root: Path, interpreter: Path) -> None:
+    Args:
+        root: The checkout.
+        interpreter: What a new environment is made with.
+        insist: An environment of another version of Python does not do.
+    """
+
+    def __init__(self, root: Path, interpreter: Path, *, insist: bool = False) -> None:
         """Look at nothing yet."""
         self.root = root
+        self._insist = insist
         self.path = root / ".venv"
         self.python = self.path / "bin/python"
         self._interpreter = interpreter
@@ -37,7 +44,9 @@ class Environment:
             kept = json.loads(self._stamp(goal).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        return bool(kept == self._state(goal)) and self.python.exists()
+        if kept != self._state(goal) or not self.python.exists():
+            return False
+        return not self._insist or self._same_version()
 
     def remember(self, goal: str) -> None:
         """Write down what the environment was made from."""
@@ -104,7 +113,10 @@ class Environment:
         if not config.exists() or not pip.exists():
             return False
         moved = str(self.path) not in pip.read_text(encoding="utf-8").splitlines()[0]
-        return not moved and self._version(self.python) == self._version(self._interpreter)
+        return not moved and self._same_version()
+
+    def _same_version(self) -> bool:
+        return self._version(self.python) == self._version(self._interpreter)
 
     @staticmethod
     def _version(python: Path) -> str:

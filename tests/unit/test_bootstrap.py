@@ -159,6 +159,19 @@ def test_a_moved_checkout_gets_a_new_environment(checkout: Path, tmp_path: Path)
     assert not Environment(moved, Path(sys.executable)).is_current("run")
 
 
+def test_an_interpreter_that_was_asked_for_by_name_is_the_one_that_is_used(
+    checkout: Path, tmp_path: Path
+) -> None:
+    _command(tmp_path, "python3.99", "echo '(3, 99)'")
+    (checkout / ".venv/bin/python").unlink()
+    (checkout / ".venv/bin/python").symlink_to(sys.executable)
+    Environment(checkout, Path(sys.executable)).remember("run")
+    other = tmp_path / "python3.99"
+    assert Environment(checkout, other).is_current("run")
+    assert not Environment(checkout, other, insist=True).is_current("run")
+    assert Environment(checkout, Path(sys.executable), insist=True).is_current("run")
+
+
 def test_a_damaged_wheel_counts_as_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     wheel = cached_wheel(ROOT / "requirements/llama.txt")
