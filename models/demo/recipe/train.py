@@ -147,7 +147,7 @@ def train(folder: Path, tokenizer: Tokenizer, budget: Budget, *, resume: bool = 
     steps = optimisers(network)
     strength = RESUMED_RATE if resume else 1.0
     size = sum(parameter.numel() for parameter in network.parameters())
-    print(f"{size:,} parameters, {budget.minutes} minutes, pid {os.getpid()}", flush=True)
+    print(f"{size:,} parameters, {budget.minutes:g} minutes, pid {os.getpid()}", flush=True)
     begun = saved = looked = time.monotonic()
     step = tokens = 0
     running = 9.0
