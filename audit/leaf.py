@@ -12,7 +12,7 @@ from audit.errors import LeafFormatError
 
 LEAF_SIZE: Final = 200  # bytes
 HEADER_SIZE: Final = 136  # bytes before the blob hashes; blobs are bound to these
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAGIC: Final = b"SLA1"
 NO_HASH: Final = bytes(32)
 NO_TOKEN: Final = bytes(16)

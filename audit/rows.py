@@ -15,7 +15,7 @@ from audit.errors import LogFormatError
 from audit.leaf import leaf_hash
 from audit.merkle import STORED_LEVELS, Frontier, node_hash, subtrees
 
-FORMAT: Final = "cloister-audit/v1"
+FORMAT: Final = "cloister-audit/v2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,11 @@ def _root_of_trust(rows: LogRows, trusted: VerifierKey | None, report: Report) -
     elif stated != str(trusted):
         report.blame(None, f"the log names another verifier key, {stated or 'none'}")
     if facts.get("format") != FORMAT:
-        report.blame(None, f"the log is of the format {facts.get('format')}, not {FORMAT}")
+        report.blame(
+            None,
+            f"the log is of the format {facts.get('format')}, and this tool reads {FORMAT}: "
+            "check it with the release that wrote it",
+        )
     if facts.get("origin") != trusted.name:
         report.blame(None, f"the log calls itself {facts.get('origin')}, not {trusted.name}")
     report.origin, report.vkey = trusted.name, str(trusted)

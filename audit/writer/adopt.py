@@ -10,6 +10,8 @@ from audit.errors import ReadOnlyError
 from audit.head import HeadLog, compare_head
 from audit.leaf import NO_HASH
 from audit.merkle import Frontier
+from audit.payloads import EpochLimits
+from audit.rows import FORMAT
 from audit.writer.epoch import LastEpoch, check_ending, last_epoch
 from audit.writer.store import Store
 
@@ -25,16 +27,14 @@ class JournalSettings:
         head: the head file, best on another filesystem.
         officers: the officers' file.
         origin: name of the log.
-        epoch_records: an epoch ends after so many records.
-        epoch_seconds: or after so long, whichever comes first.
+        limits: how long its epochs last.
     """
 
     folder: Path
     head: Path
     officers: Path
     origin: str
-    epoch_records: int = 100_000
-    epoch_seconds: int = 24 * 3600
+    limits: EpochLimits = field(default_factory=EpochLimits)
 
     @property
     def database(self) -> Path:
@@ -109,6 +109,12 @@ def _adopt(log: OpenLog, settings: JournalSettings) -> None:
     if log.last is None:
         return
     facts, size = rows.facts(), rows.size()
+    if facts.get("format") != FORMAT:
+        raise ReadOnlyError(
+            f"{settings.folder} holds a log of the format {facts.get('format')}; this version "
+            f"writes {FORMAT}. Move the folder and {settings.head} to the archive and start a new "
+            "log; verify the old one with the release that wrote it."
+        )
     if facts.get("origin") != settings.origin:
         raise ReadOnlyError(
             f"{settings.folder} holds the log {facts.get('origin')}, not {settings.origin}. "

@@ -13,7 +13,7 @@ from audit.grants import grant_name, seal_shares
 from audit.leaf import Leaf, LeafType, leaf_hash
 from audit.note import Checkpoint, VerifierKey, sign_checkpoint
 from audit.officers import GROUPS, load_officers
-from audit.payloads import CLOSED, UNCLEAN, EpochOpen, PreviousEpoch
+from audit.payloads import CLOSED, UNCLEAN, EpochLimits, EpochOpen, PreviousEpoch
 from audit.ratchet import SECRET_SIZE, Ratchet, Tokens
 from audit.rows import LogRows
 from audit.secret import random_secret
@@ -99,7 +99,9 @@ def last_epoch(rows: LogRows) -> LastEpoch | None:
 class EpochMaker:
     """Makes epochs: fetches the promised key, promises the next, seals to the officers."""
 
-    def __init__(self, origin: str, officers: Path, keyring: Keyring, grants: Path) -> None:
+    def __init__(
+        self, origin: str, officers: Path, keyring: Keyring, grants: Path, limits: EpochLimits
+    ) -> None:
         """Say where keys and officers are found.
 
         Args:
@@ -107,11 +109,13 @@ class EpochMaker:
             officers: path of the officers' file; read anew for each epoch.
             keyring: signing keys.
             grants: folder for the age files.
+            limits: how long each epoch may last.
         """
         self._origin = origin
         self._officers = officers
         self._keyring = keyring
         self._grants = grants
+        self._limits = limits
 
     def make(self, number: int, promised: bytes | None, now: int) -> tuple[Epoch, EpochOpen]:
         """Make the next epoch and its opening record; nothing counts until that is durable.
@@ -144,6 +148,7 @@ class EpochMaker:
             next_key=following.public_key().public_bytes_raw(),
             grants=seal_shares(secret, officers, self._origin, number),
             recipients={group: officers.recipients(group) for group in GROUPS},
+            limits=self._limits,
             previous=None,
         )
         self._write_grants(number, opening)

@@ -87,6 +87,7 @@ class Journal:
             settings.officers,
             Keyring(settings.folder / "keys"),
             settings.folder / "grants",
+            settings.limits,
         )
         self._recent = RecentEvents()
         self._running: _Running | None = None
@@ -163,10 +164,10 @@ class Journal:
         """Whether the running epoch has had its time or its records."""
         if self._running is None:
             return False
-        epoch = self._running.epoch
+        epoch, limits = self._running.epoch, self._settings.limits
         return (
-            epoch.ratchet.position >= self._settings.epoch_records
-            or self._clock.now().boot - epoch.opened >= self._settings.epoch_seconds * _SECOND
+            epoch.ratchet.position >= limits.records
+            or self._clock.now().boot - epoch.opened >= limits.seconds * _SECOND
         )
 
     def next_epoch(self) -> Committed:

@@ -90,7 +90,7 @@ def test_every_leaf_reads_back_as_it_was_written(leaf: Leaf) -> None:
 
 @pytest.mark.parametrize(
     ("offset", "value", "says"),
-    [(0, b"X", "SLA1"), (4, b"\x63", "type 99"), (5, b"\x80", "0x80"), (7, b"\x02", "version 1")],
+    [(0, b"X", "SLA1"), (4, b"\x63", "type 99"), (5, b"\x80", "0x80"), (7, b"\x01", "version 2")],
 )
 def test_what_this_version_does_not_know_is_refused(offset: int, value: bytes, says: str) -> None:
     data = bytearray(LEAF.pack())
