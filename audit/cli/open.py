@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from audit.age import Identity
+from audit.cli.moments import moment
 from audit.cli.printing import as_json_line, as_text
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
 from audit.cli.verify import add_log_arguments, trusted_key
 from audit.errors import NoMatchingIdentityError, TwoOfficersNeededError
+from audit.grants import EpochSecrets
 from audit.keyfile import read_identities
 from audit.opening import (
     ClosedRecord,
@@ -29,7 +30,7 @@ from audit.opening import (
 )
 from audit.reader import open_rows
 from audit.report import Report, Verdict
-from audit.rows import LogRows
+from audit.rows import LogRows, Row
 from audit.verify import verify_log
 
 EXIT_INCOMPLETE: Final = 1
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--record", metavar="ID", help="one record, by event id or number")
-    which.add_argument("--since", type=_day, metavar="DATE", help="records since a day or time")
+    which.add_argument("--since", type=moment, metavar="DATE", help="records since a day or time")
     which.add_argument("--last", type=_count, metavar="N", help="the last N records")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
@@ -119,10 +120,12 @@ def _opened(
     rows: LogRows,
     report: Report,
     spans: list[EpochSpan],
-    secrets: dict[int, bytearray],
+    secrets: dict[int, EpochSecrets],
     selection: range,
 ) -> Iterator[OpenedRecord | ClosedRecord]:
-    wanted: Callable[[int], bool] = selection.__contains__
+    def wanted(row: Row) -> bool:
+        return row.index in selection
+
     for span in spans:
         if span.number in secrets:
             log = log_name(report.openings[0][2])
@@ -148,19 +151,6 @@ def _find(rows: LogRows, name: str) -> int | None:
         return rows.index_of(UUID(name).bytes)
     except ValueError as error:
         raise UsageError(f"{name} is neither an event id nor a record's number.") from error
-
-
-def _day(text: str) -> int:
-    """A day or time, UTC unless it says otherwise, in nanoseconds since 1970."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text} is no date; write 2026-11-23 or 2026-11-23T14:00"
-        ) from error
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return int(when.timestamp()) * 1_000_000_000
 
 
 def _count(text: str) -> int:

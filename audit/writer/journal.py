@@ -166,7 +166,7 @@ class Journal:
             return False
         epoch, limits = self._running.epoch, self._settings.limits
         return (
-            epoch.ratchet.position >= limits.records
+            epoch.position >= limits.records
             or self._clock.now().boot - epoch.opened >= limits.seconds * _SECOND
         )
 

@@ -57,7 +57,7 @@ def test_fields_stand_at_the_offsets_of_the_table() -> None:
     assert data[:4] == b"SLA1"
     assert data[4] == 2
     assert data[5] == 1
-    assert data[6:8] == b"\x00\x01"
+    assert data[6:8] == b"\x00\x02"
     assert struct.unpack_from(">QIIQQ", data, 8) == (
         LEAF.index,
         LEAF.epoch,

@@ -118,7 +118,7 @@ def test_a_record_after_the_end_of_its_epoch_is_named(folder: LogFolder) -> None
 
 def test_a_missing_sequence_number_is_named(folder: LogFolder) -> None:
     def then(draft: Draft) -> None:
-        draft.epoch.ratchet.advance()
+        draft.epoch.advance()
         draft.add_own(LeafType.HEARTBEAT)
 
     report = forge(folder, then=then)
