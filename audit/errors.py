@@ -88,6 +88,10 @@ class ProofError(AuditError):
     """An inclusion proof does not lead from the leaf to the root."""
 
 
+class WitnessRefusedError(AuditError):
+    """A witness may not sign what he was shown."""
+
+
 class QueryFormatError(AuditError):
     """This file is not a query of the blind index."""
 

@@ -114,6 +114,16 @@ class Leaf:
             self.content_hash,
         )
 
+    def metadata_of(self, blob: bytes) -> bytes:
+        """The given metadata blob, if it is the one that this leaf names.
+
+        Raises:
+            LeafFormatError: if it is another.
+        """
+        if hashlib.sha256(blob).digest() != self.meta_hash:
+            raise LeafFormatError("its metadata were changed")
+        return blob
+
     @classmethod
     def unpack(cls, data: bytes) -> Leaf:
         """Read a leaf.

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from audit.errors import LogFormatError
+from audit.cosign import Witness
+from audit.errors import LogFormatError, NoteFormatError
 from audit.officers import GROUPS
 
 CLOSED = "closed"
@@ -104,6 +105,36 @@ class EpochOpen:
             )
         except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as error:
             raise LogFormatError("it does not say how its epoch opened") from error
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessReceipt:
+    """A witness's word that the log stood so at a time.
+
+    Attributes:
+        witness: verifier key of the witness.
+        note: the checkpoint with the log's signature and his.
+    """
+
+    witness: Witness
+    note: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The payload as JSON values."""
+        return {"note": self.note, "witness": str(self.witness)}
+
+    @classmethod
+    def parse(cls, blob: bytes) -> WitnessReceipt:
+        """Read the metadata blob of a witness record.
+
+        Raises:
+            LogFormatError: if it is not one.
+        """
+        data = parse_plain(blob)
+        try:
+            return cls(Witness.parse(str(data["witness"])), str(data["note"]))
+        except (KeyError, NoteFormatError) as error:
+            raise LogFormatError("it is not the word of a witness") from error
 
 
 def parse_plain(blob: bytes) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from audit.errors import LogFormatError
-from audit.leaf import leaf_hash
+from audit.errors import LeafFormatError, LogFormatError
+from audit.leaf import Leaf, leaf_hash
 from audit.merkle import STORED_LEVELS, Frontier, node_hash, subtrees
 
 FORMAT: Final = "cloister-audit/v2"
@@ -73,6 +73,31 @@ class LogRows:
             "SELECT idx FROM leaves WHERE substr(leaf, 57, 16) = ?", (event,)
         ).fetchone()
         return None if row is None else int(row[0])
+
+    def openings(self, start: int, end: int) -> list[int]:
+        """Indexes of the epoch-open records from `start` up to before `end`, in order.
+
+        Raises:
+            LogFormatError: if a record on the way is missing or no leaf.
+        """
+        found: list[int] = []
+        while end > start:
+            try:
+                last = Leaf.unpack(self.leaf(end - 1))
+            except LeafFormatError as error:
+                raise LogFormatError(f"Record {end - 1} does not read: {error}.") from error
+            opening = end - 1 - last.seq
+            if opening >= start:
+                found.append(opening)
+            end = min(opening, end - 1)
+        return found[::-1]
+
+    def last_witnessed(self) -> Row | None:
+        """The newest word of a witness; there is an index of those."""
+        found = self._connection.execute(
+            "SELECT idx FROM leaves WHERE substr(leaf, 5, 1) = x'0e' ORDER BY idx DESC LIMIT 1"
+        ).fetchone()
+        return None if found is None else next(self.rows(found[0], found[0] + 1))
 
     def rows(self, start: int, end: int) -> Iterator[Row]:
         """The records that are stored from `start` up to before `end`, in order."""

@@ -18,14 +18,20 @@ from typing import Final
 from audit.errors import LogFormatError
 from audit.leaf import Leaf, LeafFlag, LeafType
 from audit.note import VerifierKey
-from audit.payloads import CLOSED, UNCLEAN, EpochOpen, parse_plain
+from audit.payloads import CLOSED, UNCLEAN, EpochOpen, WitnessReceipt, parse_plain
 from audit.report import Report, format_time
 
 MAX_SILENCE: Final = 600_000_000_000  # nanoseconds; the writer adds a heartbeat after half of it
 _PATIENCE: Final = 600  # seconds that an epoch may go on beyond its time before it is remarked
 
 _PLAIN: Final = frozenset(
-    {LeafType.EPOCH_OPEN, LeafType.EPOCH_CLOSE, LeafType.FAULT, LeafType.CLOCK_STEP}
+    {
+        LeafType.EPOCH_OPEN,
+        LeafType.EPOCH_CLOSE,
+        LeafType.FAULT,
+        LeafType.CLOCK_STEP,
+        LeafType.WITNESS,
+    }
 )
 
 
@@ -191,6 +197,9 @@ class Succession:
         if meta is None or leaf.kind in (LeafType.EPOCH_OPEN, LeafType.EPOCH_CLOSE):
             return
         try:
+            if leaf.kind is LeafType.WITNESS:
+                self._report.receipts.append((index, WitnessReceipt.parse(meta)))
+                return
             self._remark(index, leaf, parse_plain(meta))
         except LogFormatError as error:
             self._report.blame(index, str(error))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from audit.errors import LeafFormatError, NoteFormatError, NoteSignatureError
@@ -27,7 +27,14 @@ _PREV: Final = slice(104, 136)  # where a leaf holds the hash of the one before
 class Walk:
     """One verification under way."""
 
-    def __init__(self, rows: LogRows, trusted: VerifierKey, report: Report, size: int) -> None:
+    def __init__(
+        self,
+        rows: LogRows,
+        trusted: VerifierKey,
+        report: Report,
+        size: int,
+        watched: Collection[int] = (),
+    ) -> None:
         """Start before the first record.
 
         Args:
@@ -35,12 +42,15 @@ class Walk:
             trusted: verifier key of epoch 0.
             report: takes what is found.
             size: records to walk.
+            watched: sizes at which the root is kept in `roots`.
         """
+        self.roots: dict[int, bytes] = {}
         self.nodes: dict[tuple[int, int], bytes] = {}
         self._rows = rows
         self._trusted = trusted
         self._report = report
         self._size = size
+        self._watched = frozenset(watched)
         self._succession = Succession(report, trusted)
         self._tree = Frontier()
         self._prev = NO_HASH
@@ -186,6 +196,8 @@ class Walk:
         for level, position, full in self._tree.add(node):
             if not self._broken:
                 self.nodes[level, position] = full
+        if index + 1 in self._watched and not self._broken:
+            self.roots[index + 1] = self._tree.root()
         note = self._notes.get(index + 1)
         if note is not None:
             self._checkpoint(index + 1, note)

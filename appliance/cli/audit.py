@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import click
@@ -10,10 +12,13 @@ import click
 from appliance.cli.common import json_option, open_log, print_json, words
 from appliance.settings import Settings
 from audit.errors import AuditError
-from audit.note import VerifierKey
+from audit.note import VerifierKey, read_checkpoint
+from audit.outside import last_word
 from audit.reader import open_rows
 from audit.report import Report
+from audit.syslog import format_line
 from audit.verify import verify_log
+from audit.witness import WitnessRequest, make_request
 
 _EXIT_UNREADABLE: Final = 4  # as `cloister-audit verify` has it; 1 to 3 are verdicts
 
@@ -44,6 +49,66 @@ def status(as_json: bool) -> None:
         click.echo(f"{name.replace('_', ' '):<{width}}  {lines[0]}")
         for line in lines[1:]:
             click.echo(f"{'':<{width}}  {line}")
+
+
+@command.command("checkpoint")
+@click.option("-o", "output", type=click.Path(path_type=Path), help="File for a witness's laptop.")
+@click.option("--since", type=click.IntRange(min=0), help="Records that the witness saw last.")
+@click.option("--syslog", is_flag=True, help="Print one line for a log host (RFC 5424) instead.")
+def checkpoint(output: Path | None, since: int | None, syslog: bool) -> None:
+    """Write how the log stands for somebody outside, who makes its end safe from being cut off.
+
+    A witness checks and signs the file on his own machine (`cloister-audit cosign`); bring his
+    answer back with `cloister audit witness`. Take a line to a log host as often as you can bear
+    to lose records: `cloister doctor` says how many nobody outside has seen.
+
+    \b
+    Examples:
+      cloister audit checkpoint -o checkpoint.json
+      cloister audit checkpoint --syslog | nc -u -q0 loghost 514
+    """
+    if (output is None) == (not syslog):
+        raise click.UsageError("Give -o FILE for a witness, or --syslog for a log host.")
+    settings = Settings()
+    with open_rows(settings.audit) as rows:
+        if output is None:
+            size, note = rows.last_checkpoint() or (0, "")
+            host = read_checkpoint(note).origin.partition("/")[0]
+            click.echo(format_line(note, datetime.now(UTC), host))
+            return
+        witnessed = last_word(rows)
+        known = {0, 0 if witnessed is None else witnessed.size, since or 0}
+        text = make_request(rows, known if since is None else {since}).to_json()
+        size = read_checkpoint(WitnessRequest.parse(text).checkpoint).size
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.FileError(str(output), str(error.strerror)) from error
+    click.echo(
+        f"{output}: {size} records. On the witness's machine: cloister-audit cosign {output}"
+    )
+
+
+@command.command("witness")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def witness(file: Path, as_json: bool) -> None:
+    """Take a witness's answer into the log.
+
+    \b
+    Examples:
+      cloister audit witness cosigned.note
+    """
+    try:
+        note = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.FileError(str(file), str(error)) from error
+    with open_log(Settings()) as log:
+        found = log.witness(note)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        click.echo(f"Witnessed: {found.witnessed} of {found.size} records.")
 
 
 @command.command("verify")

@@ -28,7 +28,7 @@ FIXED = {
     "task": {"list", "show", "run"},
     "user": {"add", "list", "disable", "reset"},
     "key": {"add", "list", "revoke"},
-    "audit": {"status", "verify"},
+    "audit": {"status", "verify", "checkpoint", "witness"},
 }
 
 
