@@ -88,6 +88,10 @@ class ProofError(AuditError):
     """An inclusion proof does not lead from the leaf to the root."""
 
 
+class ExportError(AuditError):
+    """An export can not be written here."""
+
+
 class WitnessRefusedError(AuditError):
     """A witness may not sign what he was shown."""
 

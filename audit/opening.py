@@ -24,7 +24,7 @@ from audit.grants import EpochSecrets, open_grants
 from audit.leaf import HEADER_SIZE, Leaf, LeafFlag
 from audit.payloads import EpochOpen, parse_plain
 from audit.ratchet import CONTENTS, METADATA, Ratchet
-from audit.rows import LogRows, Row
+from audit.rows import Records, Row
 
 _CHUNK: Final = 256  # records read by one query
 
@@ -121,7 +121,7 @@ def epoch_secrets(
 
 
 def open_epoch(
-    rows: LogRows,
+    rows: Records,
     span: EpochSpan,
     secrets: EpochSecrets,
     log: bytes,
@@ -169,7 +169,7 @@ def log_name(first: EpochOpen) -> bytes:
     return log_id(first.origin, first.key)
 
 
-def _stream(rows: LogRows, span: EpochSpan) -> Iterator[Row]:
+def _stream(rows: Records, span: EpochSpan) -> Iterator[Row]:
     for start in range(span.start, span.end, _CHUNK):
         yield from rows.rows(start, min(start + _CHUNK, span.end))
 

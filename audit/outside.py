@@ -12,7 +12,7 @@ from audit.head import split_notes
 from audit.note import Checkpoint, read_checkpoint, split_note
 from audit.payloads import WitnessReceipt
 from audit.report import Report, format_time
-from audit.rows import LogRows
+from audit.rows import LogRows, Records
 from audit.syslog import parse_line
 
 
@@ -65,7 +65,7 @@ def read_seen(path: Path) -> list[str]:
     return notes
 
 
-def check_receipts(rows: LogRows, witnesses: Sequence[Witness], report: Report) -> None:
+def check_receipts(rows: Records, witnesses: Sequence[Witness], report: Report) -> None:
     """Check the words of witnesses that the log holds, and note how far they reach.
 
     Args:
@@ -129,7 +129,7 @@ def _note_seen(note: str, seen: Checkpoint, witnesses: Sequence[Witness], report
 
 
 def _check_receipt(
-    rows: LogRows,
+    rows: Records,
     index: int,
     receipt: WitnessReceipt,
     witnesses: Sequence[Witness],

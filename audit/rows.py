@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from audit.errors import LeafFormatError, LogFormatError
 from audit.leaf import Leaf, leaf_hash
@@ -20,16 +20,60 @@ FORMAT: Final = "cloister-audit/v2"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as it is stored."""
+    """One record as it is stored.
+
+    Attributes:
+        index: its place in the log.
+        leaf: its leaf.
+        meta: its metadata blob, or None.
+        content: its content blob, or None.
+        withheld: whether its sealed blobs may be missing: an export of other records.
+    """
 
     index: int
     leaf: bytes
     meta: bytes | None
     content: bytes | None
+    withheld: bool = False
+
+
+class Records(Protocol):
+    """What a verifier reads: a log's database, or an export of it."""
+
+    kind: str
+
+    def facts(self) -> dict[str, str]:
+        """What the log says about itself: `format`, `origin`, `vkey`."""
+
+    def size(self) -> int:
+        """Records in the log."""
+
+    def extent(self) -> tuple[int, tuple[int, str] | None]:
+        """Size and newest checkpoint, both of the same moment."""
+
+    def rows(self, start: int, end: int) -> Iterator[Row]:
+        """The records that are stored from `start` up to before `end`, in order."""
+
+    def index_of(self, event: bytes) -> int | None:
+        """The index of the record with this event id, or None."""
+
+    def checkpoint(self, size: int) -> str | None:
+        """The note of the checkpoint at this size, or None."""
+
+    def checkpoints(self, above: int, upto: int) -> list[tuple[int, str]]:
+        """Checkpoints with a size in (above, upto], in order."""
+
+    def stored_nodes(self) -> Iterator[tuple[int, int, bytes]]:
+        """The inner nodes of the tree that are kept, as (level, position, hash)."""
+
+    def stray_blobs(self) -> list[int]:
+        """Indexes of blobs that belong to no leaf."""
 
 
 class LogRows:
     """Read access to a log's tables."""
+
+    kind = "database"
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Read through an open connection.

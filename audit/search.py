@@ -16,7 +16,7 @@ from audit.grants import EpochSecrets
 from audit.index import MARKED, PEOPLE, Index, matches
 from audit.leaf import Leaf, LeafFlag
 from audit.opening import EpochSpan
-from audit.rows import LogRows, Row
+from audit.rows import Records, Row
 
 FIELDS: Final = (*PEOPLE, *MARKED)
 
@@ -93,7 +93,7 @@ def make_query(origin: str, secrets: Mapping[int, EpochSecrets], terms: Mapping[
     return Query(origin, found)
 
 
-def find(rows: LogRows, spans: list[EpochSpan], query: Query) -> Iterator[Leaf]:
+def find(rows: Records, spans: list[EpochSpan], query: Query) -> Iterator[Leaf]:
     """The leaves of the records that a query asks for, in order; nothing is opened."""
     for span in spans:
         if span.number not in query.trapdoors:

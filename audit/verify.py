@@ -13,11 +13,13 @@ from pathlib import Path
 
 from audit.cosign import Witness
 from audit.errors import LogFormatError, NoteFormatError
+from audit.export.check import check_export
+from audit.export.source import ExportRows
 from audit.head import read_head
 from audit.note import VerifierKey, read_checkpoint
 from audit.outside import check_receipts, check_seen, read_seen
 from audit.report import Report
-from audit.rows import FORMAT, LogRows
+from audit.rows import FORMAT, Records
 from audit.surroundings import check_grants, check_head, check_strays
 from audit.walk import Walk
 
@@ -26,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 
 def verify_log(
-    rows: LogRows,
+    rows: Records,
     folder: Path,
     *,
     trusted: VerifierKey | None = None,
@@ -35,11 +37,11 @@ def verify_log(
     witnesses: Sequence[Witness] = (),
     progress: Progress | None = None,
 ) -> Report:
-    """Verify a log; a writer may go on appending to it meanwhile.
+    """Verify a log, or an export of one; a writer may go on appending to a log meanwhile.
 
     Args:
-        rows: the log's database.
-        folder: the log's folder, for the grant files.
+        rows: the log's database, or the export.
+        folder: of the log or export, for the grant files.
         trusted: verifier key of the first epoch, from outside the log; None takes the log's own.
         head: the head file to compare with, or None.
         seen: checkpoints that were kept outside, or None.
@@ -63,16 +65,18 @@ def verify_log(
         walk.finish(newest)
         check_strays(rows, walk.nodes, size, report)
         check_grants(folder, report.openings, report)
+        if isinstance(rows, ExportRows):
+            check_export(rows, report)
         check_receipts(rows, witnesses, report)
         check_seen(outside, walk.roots, size, witnesses, report)
         if kept is not None:
             check_head(rows, kept, size, report)
     except (sqlite3.Error, LogFormatError) as error:
-        report.blame(None, f"the database is damaged: {error}")
+        report.blame(None, f"the {rows.kind} is damaged: {error}")
     return report
 
 
-def _root_of_trust(rows: LogRows, trusted: VerifierKey | None, report: Report) -> VerifierKey:
+def _root_of_trust(rows: Records, trusted: VerifierKey | None, report: Report) -> VerifierKey:
     """The key to check by: the given one, or the log's own word for it.
 
     Raises:

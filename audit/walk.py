@@ -17,10 +17,11 @@ from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier
 from audit.note import VerifierKey, read_checkpoint
 from audit.report import Report
-from audit.rows import LogRows, Row
+from audit.rows import Records, Row
 from audit.succession import Succession
 
 _CHUNK: Final = 1024  # records read by one query, and between two reports of progress
+_INDEX: Final = slice(8, 16)  # where a leaf says which record it is
 _PREV: Final = slice(104, 136)  # where a leaf holds the hash of the one before
 
 
@@ -29,7 +30,7 @@ class Walk:
 
     def __init__(
         self,
-        rows: LogRows,
+        rows: Records,
         trusted: VerifierKey,
         report: Report,
         size: int,
@@ -130,6 +131,8 @@ class Walk:
         """The hash that this leaf was meant to have, if it is this leaf that was changed."""
         if len(sight) < 2 or sight[1].index != sight[0].index + 1:
             return None
+        if sight[1].leaf[_INDEX] != sight[1].index.to_bytes(8, "big"):
+            return None  # another record was moved into that place: it says nothing about this one
         meant, following = sight[1].leaf[_PREV], leaf_hash(sight[1].leaf)
         if meant == actual or len(meant) != len(NO_HASH):
             return None
@@ -183,7 +186,9 @@ class Walk:
             ("content", row.content, leaf.content_hash),
         )
         for name, blob, expected in parts:
-            sound[name] = (NO_HASH if blob is None else hashlib.sha256(blob).digest()) == expected
+            kept_back = blob is None and row.withheld and not leaf.flags & LeafFlag.PLAIN_META
+            actual = NO_HASH if blob is None else hashlib.sha256(blob).digest()
+            sound[name] = actual == expected or kept_back
             if not sound[name]:
                 self._report.blame(
                     row.index, f"its {name} {'is missing' if blob is None else 'was changed'}"

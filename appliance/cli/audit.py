@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from appliance.cli.audit_export import exported
 from appliance.cli.common import json_option, open_log, print_json, words
 from appliance.settings import Settings
 from audit.errors import AuditError
@@ -49,6 +50,50 @@ def status(as_json: bool) -> None:
         click.echo(f"{name.replace('_', ' '):<{width}}  {lines[0]}")
         for line in lines[1:]:
             click.echo(f"{'':<{width}}  {line}")
+
+
+@command.command("export")
+@click.option("--all", "everything", is_flag=True, help="The blobs of all records.")
+@click.option("--since", type=click.DateTime(), help="Blobs of records since this time (UTC).")
+@click.option("--until", type=click.DateTime(), help="Blobs of records before this time (UTC).")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder; empty, or of an export."
+)
+@click.option("--reason", help="Why it is made; officers read it in the log.")
+@json_option
+def export(
+    everything: bool,
+    since: datetime | None,
+    until: datetime | None,
+    out: Path,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Write the log, or some of it, into a folder that anybody can check and carry away.
+
+    The folder holds every leaf, the tree, the checkpoints and the grants, and the sealed blobs that
+    were asked for. It opens to the officers' keys as the log does. Given again, the same command
+    goes on with an export that was broken off. The log has a record before and after.
+
+    \b
+    Examples:
+      cloister audit export --all --out /media/stick/export
+      cloister audit export --since 2026-11-01 --until 2026-12-01 --out november --reason "Case 12"
+      cloister-audit verify /media/stick/export --vkey-file commissioning.vkey
+    """
+    if everything == bool(since or until):
+        raise click.UsageError("Give --all, or --since and --until.")
+    settings = Settings()
+    with open_log(settings) as log:
+        done = exported(log, settings.audit, out, since, until, reason)
+    if as_json:
+        print_json(asdict(done))
+        return
+    facts = done.facts
+    click.echo(
+        f"{out}: {done.files} files, {facts.size} records, {facts.end - facts.first} with their "
+        f"sealed blobs. SHA256SUMS has the digest {done.digest}"
+    )
 
 
 @command.command("checkpoint")

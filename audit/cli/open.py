@@ -28,9 +28,9 @@ from audit.opening import (
     log_name,
     open_epoch,
 )
-from audit.reader import open_rows
+from audit.reader import open_records
 from audit.report import Report, Verdict
-from audit.rows import LogRows, Row
+from audit.rows import Records, Row
 from audit.verify import verify_log
 
 EXIT_INCOMPLETE: Final = 1
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     """Open and print; returns the exit status."""
     identities = [identity for path in options.key for identity in read_identities(path)]
     trusted = trusted_key(options)
-    with open_rows(options.log) as rows:
+    with open_records(options.log) as rows:
         report = verify_log(rows, options.log, trusted=trusted, progress=show_progress("verified"))
         print("\n".join(report.summary()), file=sys.stderr)
         try:
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_records(
     options: argparse.Namespace,
-    rows: LogRows,
+    rows: Records,
     report: Report,
     identities: list[Identity],
     selection: range,
@@ -117,7 +117,7 @@ def _print_records(
 
 
 def _opened(
-    rows: LogRows,
+    rows: Records,
     report: Report,
     spans: list[EpochSpan],
     secrets: dict[int, EpochSecrets],
@@ -132,7 +132,7 @@ def _opened(
             yield from open_epoch(rows, span, secrets[span.number], log, wanted)
 
 
-def _selection(options: argparse.Namespace, rows: LogRows, report: Report) -> range:
+def _selection(options: argparse.Namespace, rows: Records, report: Report) -> range:
     """The records that are asked for, before the time is looked at."""
     if options.record is not None:
         index = _find(rows, options.record)
@@ -144,7 +144,7 @@ def _selection(options: argparse.Namespace, rows: LogRows, report: Report) -> ra
     return range(report.records)
 
 
-def _find(rows: LogRows, name: str) -> int | None:
+def _find(rows: Records, name: str) -> int | None:
     if name.isascii() and name.isdigit():
         return int(name)
     try:

@@ -28,9 +28,9 @@ from audit.opening import (
     log_name,
     open_epoch,
 )
-from audit.reader import open_rows
+from audit.reader import open_records
 from audit.report import Report, Verdict
-from audit.rows import LogRows, Row
+from audit.rows import Records, Row
 from audit.search import FIELDS, Query, find, make_query
 from audit.verify import verify_log
 
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     terms = {field: value for field in FIELDS if (value := getattr(options, field)) is not None}
     if options.query is not None and (terms or options.write_query is not None):
         raise UsageError("A query says itself what it looks for; give --key to make another.")
-    with open_rows(options.log) as rows:
+    with open_records(options.log) as rows:
         report = verify_log(
             rows, options.log, trusted=trusted_key(options), progress=show_progress("verified")
         )
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _search(
     options: argparse.Namespace,
-    rows: LogRows,
+    rows: Records,
     report: Report,
     spans: list[EpochSpan],
     terms: dict[str, str],
@@ -131,7 +131,7 @@ def _search(
 
 def _found(
     options: argparse.Namespace,
-    rows: LogRows,
+    rows: Records,
     report: Report,
     spans: list[EpochSpan],
     secrets: dict[int, EpochSecrets],
@@ -164,7 +164,7 @@ def _print_found(
 
 
 def _search_blindly(
-    options: argparse.Namespace, rows: LogRows, report: Report, spans: list[EpochSpan]
+    options: argparse.Namespace, rows: Records, report: Report, spans: list[EpochSpan]
 ) -> int:
     try:
         query = Query.parse(options.query.read_text(encoding="utf-8"))

@@ -10,8 +10,9 @@ from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
 from audit.cosign import Witness
 from audit.errors import NoteFormatError
+from audit.export.layout import FACTS
 from audit.note import VerifierKey
-from audit.reader import open_rows
+from audit.reader import open_records
 from audit.verify import verify_log
 
 EPILOG = """\
@@ -25,6 +26,9 @@ examples:
 
   cloister-audit verify LOGDIR --seen cosigned.note --witness "$(cat laptop.vkey)"
       Compare with what a witness or a log host kept: shows a log that was rolled back.
+
+  cloister-audit verify ./export --vkey-file commissioning.vkey
+      Check an export: every file, every record, and what it is signed by.
 
 exit status:
   0  intact
@@ -53,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what says which log is meant, and by which key."""
-    parser.add_argument("log", type=Path, metavar="LOGDIR", help="folder that holds audit.db")
+    parser.add_argument("log", type=Path, metavar="DIR", help="folder of the log or of an export")
     add_key_arguments(parser)
 
 
@@ -83,9 +87,11 @@ def trusted_key(options: argparse.Namespace) -> VerifierKey | None:
 def run(options: argparse.Namespace) -> int:
     """Verify; returns the exit status."""
     trusted = trusted_key(options)
+    if options.head is not None and (options.log / FACTS).exists():
+        raise UsageError("--head compares with a log. With an export, give --seen.")
     try:
         witnesses = [Witness.parse(vkey) for vkey in options.witness]
-        with open_rows(options.log) as rows:
+        with open_records(options.log) as rows:
             report = verify_log(
                 rows,
                 options.log,

@@ -1,0 +1,253 @@
+"""Making an export: file by file in a fixed order, so that it can be broken off and gone on with.
+
+Each finished file is noted with its SHA-256 in `SHA256SUMS.part`, which becomes `SHA256SUMS` at the
+end. The same question about the same size of the log gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from audit.errors import ExportError, LogFormatError
+from audit.export.layout import (
+    CHECKPOINT,
+    CHECKPOINTS,
+    FACTS,
+    SUMS,
+    TILE,
+    ExportFacts,
+    hash_tiles,
+    pack_blobs,
+    pack_entries,
+    tiles,
+)
+from audit.export.script import SCRIPT, SCRIPT_NAME
+from audit.grants import grant_name
+from audit.leaf import Leaf, LeafFlag, LeafType
+from audit.note import read_checkpoint
+from audit.officers import GROUPS
+from audit.payloads import EpochOpen, WitnessReceipt
+from audit.rows import LogRows, Row
+
+_PART: Final = f"{SUMS}.part"
+_DIGEST: Final = 64  # hexadecimal digits
+
+Progress = Callable[[int, int], None]
+"""Told now and then how many records are exported, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A finished export.
+
+    Attributes:
+        facts: what it is.
+        files: how many files.
+        digest: SHA-256 of its SHA256SUMS, in hexadecimal.
+        resumed: files that an earlier run had finished.
+    """
+
+    facts: ExportFacts
+    files: int
+    digest: str
+    resumed: int
+
+
+def make_export(
+    rows: LogRows, folder: Path, facts: ExportFacts, progress: Progress | None = None
+) -> Exported:
+    """Write an export, or go on with one that was broken off.
+
+    Args:
+        rows: the log's database.
+        folder: where; made if it does not exist, else empty or begun with the same facts.
+        facts: what to export; `size` is that of a checkpoint.
+        progress: told how far it is.
+
+    Raises:
+        ExportError: if the folder holds something else, or the disk refuses.
+        LogFormatError: if the log does not read.
+    """
+    try:
+        ledger = _Ledger(folder, facts)
+        for path, data, done in _files(rows, facts):
+            ledger.add(path, data)
+            if progress is not None and done is not None:
+                progress(done, facts.size)
+        digest = ledger.finish()
+    except OSError as error:
+        raise ExportError(
+            f"{folder} can not be written: {error.strerror}. Make room and give the same command "
+            "again: it goes on where it stopped."
+        ) from error
+    return Exported(facts, ledger.count, digest, ledger.resumed)
+
+
+def begun(folder: Path) -> ExportFacts | None:
+    """What an export in this folder is, None if there is none yet.
+
+    Raises:
+        ExportError: if the folder holds something else.
+    """
+    path = folder / FACTS
+    if not path.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise ExportError(f"{folder} holds something else. Give an empty folder.")
+        return None
+    try:
+        return ExportFacts.parse(path.read_text(encoding="utf-8"))
+    except (LogFormatError, OSError, UnicodeDecodeError) as error:
+        raise ExportError(f"{folder} holds a damaged export: {error}. Remove it.") from error
+
+
+class _Ledger:
+    """The files that are finished, each with its digest."""
+
+    def __init__(self, folder: Path, facts: ExportFacts) -> None:
+        self._folder = folder
+        self.count = 0
+        earlier = begun(folder)
+        if earlier is not None and earlier != facts:
+            raise ExportError(
+                f"{folder} holds an export of {earlier.size} records, {earlier.first} to "
+                f"{earlier.end - 1} with their blobs. Give another folder."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        if earlier is None:
+            _write(folder / FACTS, facts.to_json().encode())
+        part = folder / (SUMS if (folder / SUMS).exists() else _PART)
+        self._digests = _read_sums(part)
+        self.resumed = len(self._digests)
+        self._lines: list[str] = []
+        self._part = (folder / _PART).open("w", encoding="ascii")
+
+    def add(self, path: str, data: bytes) -> None:
+        """Write a file, unless an earlier run has; it is on the disk before it is noted."""
+        digest = hashlib.sha256(data).hexdigest()
+        place = self._folder / path
+        if self._digests.get(path) != digest or not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _write(place, data)
+        line = f"{digest}  {path}\n"
+        self._part.write(line)
+        self._part.flush()
+        self._lines.append(line)
+        self.count += 1
+
+    def finish(self) -> str:
+        """Turn the notes into `SHA256SUMS`; returns its own digest."""
+        os.fsync(self._part.fileno())
+        self._part.close()
+        (self._folder / _PART).replace(self._folder / SUMS)
+        return hashlib.sha256("".join(self._lines).encode()).hexdigest()
+
+
+def _files(rows: LogRows, facts: ExportFacts) -> Iterator[tuple[str, bytes, int | None]]:
+    """Each file of an export: path, bytes, and how many records are done by then."""
+    yield FACTS, facts.to_json().encode(), None
+    yield SCRIPT_NAME, SCRIPT.encode(), None
+    sizes = {facts.size}
+    for (path, start, end), (blobs, _, _) in zip(
+        tiles("log/tile/entries", facts.size), tiles("blobs", facts.size), strict=True
+    ):
+        found = list(rows.rows(start, end))
+        if len(found) != end - start:
+            raise LogFormatError(f"Records from {start} on are missing. Verify the log.")
+        leaves = [Leaf.unpack(row.leaf) for row in found]
+        yield path, pack_entries([row.leaf for row in found]), None
+        kept = [_kept(row, leaf, facts) for row, leaf in zip(found, leaves, strict=True)]
+        yield blobs, pack_blobs(kept), end
+        for row, leaf in zip(found, leaves, strict=True):
+            yield from _grants(row, leaf)
+            sizes |= _checkpoint_sizes(row, leaf)
+    for path, level, start, end in hash_tiles(facts.size):
+        hashes = b"".join(rows.node(level, position) for position in range(start, end))
+        yield path, hashes, None
+    notes = [_note(rows, size) for size in sorted(sizes)]
+    yield CHECKPOINTS, "".join(note + "\n" for note in notes).encode(), None
+    yield CHECKPOINT, notes[-1].encode(), None
+
+
+def _kept(row: Row, leaf: Leaf, facts: ExportFacts) -> Row:
+    """The row with the blobs that go out: sealed ones in the range only, plain ones always."""
+    if facts.first <= row.index < facts.end or leaf.flags & LeafFlag.PLAIN_META:
+        return row
+    return Row(row.index, row.leaf, None, None)
+
+
+def _grants(row: Row, leaf: Leaf) -> Iterator[tuple[str, bytes, None]]:
+    if leaf.kind is LeafType.EPOCH_OPEN:
+        opening = EpochOpen.parse(row.meta or b"")
+        for group in GROUPS:
+            yield f"grants/{grant_name(leaf.epoch, group)}", opening.grants[group], None
+
+
+def _checkpoint_sizes(row: Row, leaf: Leaf) -> set[int]:
+    """Checkpoints that a verifier needs: each epoch's last, and those that witnesses saw."""
+    if leaf.kind is LeafType.EPOCH_OPEN:
+        return {row.index} - {0}
+    if leaf.kind is LeafType.WITNESS:
+        return {read_checkpoint(WitnessReceipt.parse(row.meta or b"").note).size}
+    return set()
+
+
+def _note(rows: LogRows, size: int) -> str:
+    note = rows.checkpoint(size)
+    if note is None:
+        raise LogFormatError(f"The log has no checkpoint at size {size}. Verify it.")
+    return note
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    """The whole lines of a ledger; a torn last one is left out."""
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="ascii", errors="replace").split("\n")[:-1]
+    return {line[_DIGEST + 2 :]: line[:_DIGEST] for line in lines}
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole: it is there with all its bytes, or not there."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def whole(rows: LogRows) -> ExportFacts:
+    """The facts of an export of everything up to the newest checkpoint.
+
+    Raises:
+        LogFormatError: if the log has none.
+    """
+    newest = rows.last_checkpoint()
+    if newest is None:
+        raise LogFormatError("The log has no checkpoint yet.")
+    said = rows.facts()
+    return ExportFacts(said["origin"], said["vkey"], newest[0], 0, newest[0])
+
+
+def between(rows: LogRows, facts: ExportFacts, since: int | None, until: int | None) -> ExportFacts:
+    """Narrow an export to the records of a time; the leaves of all others stay in it.
+
+    Args:
+        rows: the log's database.
+        facts: of the whole log.
+        since: first moment, nanoseconds since 1970, or None.
+        until: moment before which it ends, or None.
+    """
+    first, end = facts.size, 0
+    for start in range(0, facts.size, TILE):
+        for row in rows.rows(start, min(start + TILE, facts.size)):
+            when = Leaf.unpack(row.leaf).wall_ns
+            if (since is None or when >= since) and (until is None or when < until):
+                first, end = min(first, row.index), row.index + 1
+    first = min(first, end)
+    return ExportFacts(facts.origin, facts.vkey, facts.size, first, end)
