@@ -27,12 +27,13 @@ MARKS_SIZE: Final = MARK_SIZE * len(MARKED)
 
 _INDEX: Final = b"cloister-audit/v2 index"
 _TOKEN_SIZE: Final = 16  # bytes
+_KEPT: Final = 256  # trapdoors kept of one epoch
 
 
 class Index:
     """Makes the trapdoors of one epoch."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_known")
 
     def __init__(self, secret: bytearray) -> None:
         """Derive the key of an epoch's index.
@@ -41,6 +42,7 @@ class Index:
             secret: `M[0]` of the epoch, 32 bytes; read, not kept.
         """
         self._key = bytearray(SECRET_SIZE)
+        self._known: dict[tuple[str, str], bytes] = {}
         HKDFExpand(hashes.SHA256(), SECRET_SIZE, _INDEX).derive_into(secret, self._key)
 
     def trapdoor(self, field: str, value: str) -> bytes:
@@ -58,11 +60,23 @@ class Index:
             meta: values by field; a field without one is marked as the empty text.
             index: the record's place in the log.
         """
-        return b"".join(_mark(self.trapdoor(field, meta.get(field, "")), index) for field in MARKED)
+        return b"".join(
+            _mark(self._repeated(field, meta.get(field, "")), index) for field in MARKED
+        )
 
     def erase(self) -> None:
-        """Overwrite the key."""
+        """Overwrite the key, and forget what was made with it."""
         wipe(self._key)
+        self._known.clear()
+
+    def _repeated(self, field: str, value: str) -> bytes:
+        """A trapdoor that is likely to be wanted again: tasks and models are few."""
+        known = self._known.get((field, value))
+        if known is None:
+            known = self.trapdoor(field, value)
+            if len(self._known) < _KEPT and field != "begin":
+                self._known[field, value] = known
+        return known
 
 
 def marked_values(meta: Mapping[str, Any]) -> dict[str, str]:
