@@ -153,6 +153,28 @@ class LogRows:
         for index, leaf, meta, content in found:
             yield Row(index, leaf, meta, content)
 
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """The leaves from `start` up to before `end`, in order.
+
+        Raises:
+            LogFormatError: if one is missing.
+        """
+        found = self._connection.execute(
+            "SELECT leaf FROM leaves WHERE idx >= ? AND idx < ? ORDER BY idx", (start, end)
+        ).fetchall()
+        if len(found) != end - start:
+            raise LogFormatError(f"Records between {start} and {end} are missing. Verify the log.")
+        return [bytes(leaf) for (leaf,) in found]
+
+    def blob_lengths(self, start: int, end: int) -> dict[int, tuple[int, int]]:
+        """Lengths of metadata and content blob by record, 0 for none; bare leaves are left out."""
+        found = self._connection.execute(
+            "SELECT idx, coalesce(length(meta), 0), coalesce(length(content), 0) FROM blobs "
+            "WHERE idx >= ? AND idx < ?",
+            (start, end),
+        )
+        return {index: (meta, content) for index, meta, content in found}
+
     def stray_blobs(self) -> list[int]:
         """Indexes of blobs that belong to no leaf."""
         found = self._connection.execute(

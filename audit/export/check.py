@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Final
 
@@ -11,9 +12,9 @@ from audit.export.layout import (
     ENTRY_SIZE,
     FACTS,
     SUMS,
+    blobs_end,
     hash_tiles,
     tiles,
-    unpack_blobs,
     unpack_entries,
 )
 from audit.export.source import ExportRows
@@ -52,9 +53,10 @@ def _check_bundles(export: ExportRows, size: int, report: Report) -> None:
         for place, leaf in enumerate(unpack_entries(packed, end - start)):
             if hashes[place * _HASH : (place + 1) * _HASH] != leaf_hash(leaf):
                 report.blame(start + place, f"its hash in {tile} is another")
-        _, exact = unpack_blobs(export.read(blobs), end - start)
-        sizes = (len(hashes), len(packed)) == ((end - start) * _HASH, (end - start) * ENTRY_SIZE)
-        if not (exact and sizes):
+        with export.open(blobs) as file:
+            sizes = len(hashes), len(packed), os.fstat(file.fileno()).st_size
+            expected = blobs_end(file, end - start)
+        if sizes != ((end - start) * _HASH, (end - start) * ENTRY_SIZE, expected):
             report.blame(None, f"{tile}, {entries} or {blobs} holds more or less than it should")
 
 
@@ -71,7 +73,9 @@ def _check_sums(export: ExportRows, report: Report) -> None:
             continue
         listed.add(path)
         try:
-            if hashlib.sha256(export.read(path)).hexdigest() != digest:
+            with export.open(path) as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != digest:
                 report.blame(None, f"{path} is not what {SUMS} says")
         except LogFormatError as error:
             report.blame(None, str(error))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
+from audit.blob import MAX_SEALED
 from audit.errors import LogFormatError
 from audit.leaf import LEAF_SIZE
-from audit.rows import Row
 
 FORMAT: Final = "cloister-audit-export/v1"
 TILE: Final = 256  # hashes, entries or records in one file
@@ -20,6 +20,8 @@ FACTS: Final = "export.json"
 CHECKPOINT: Final = "log/checkpoint"
 CHECKPOINTS: Final = "log/checkpoints"
 SUMS: Final = "SHA256SUMS"
+
+MAX_BLOB: Final = 2 * MAX_SEALED  # bytes; more than any blob has
 
 _ENTRY: Final = struct.Struct(">H")
 _LENGTHS: Final = struct.Struct(">II")
@@ -122,29 +124,36 @@ def unpack_entries(data: bytes, count: int) -> list[bytes]:
     return found
 
 
-def pack_blobs(rows: Sequence[Row]) -> bytes:
-    """A blob bundle: both lengths of each record, then the blobs; a length of 0 means none."""
-    table = b"".join(_LENGTHS.pack(len(row.meta or b""), len(row.content or b"")) for row in rows)
-    return table + b"".join((row.meta or b"") + (row.content or b"") for row in rows)
+def pack_lengths(lengths: Iterable[tuple[int, int]]) -> bytes:
+    """The table in front of a blob bundle: lengths of metadata and content, 0 for none."""
+    return b"".join(_LENGTHS.pack(meta, content) for meta, content in lengths)
 
 
-def unpack_blobs(data: bytes, count: int) -> tuple[list[tuple[bytes | None, bytes | None]], bool]:
-    """The metadata and content blobs of a bundle, and whether nothing is left over or missing.
+def read_blobs(file: BinaryIO, count: int) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """The metadata and content blobs of a bundle, one record after the other.
 
     A blob that is shorter than the table says comes out empty, which no record has.
+
+    Args:
+        file: the bundle, at its beginning.
+        count: records in it.
     """
-    place = count * _LENGTHS.size
-    if len(data) < place:
-        return [(None, None)] * count, False
-    found = []
-    for meta, content in _LENGTHS.iter_unpack(data[:place]):
-        middle, end = place + meta, place + meta + content
-        found.append((_piece(data, place, middle), _piece(data, middle, end)))
-        place = end
-    return found, place == len(data)
+    for meta, content in _table(file, count):
+        yield _piece(file, meta), _piece(file, content)
 
 
-def _piece(data: bytes, start: int, end: int) -> bytes | None:
-    if start == end:
+def blobs_end(file: BinaryIO, count: int) -> int:
+    """Length that a bundle must have by its table, in bytes."""
+    return count * _LENGTHS.size + sum(meta + content for meta, content in _table(file, count))
+
+
+def _table(file: BinaryIO, count: int) -> list[tuple[int, int]]:
+    size = count * _LENGTHS.size
+    return list(_LENGTHS.iter_unpack(file.read(size).ljust(size, b"\0")))
+
+
+def _piece(file: BinaryIO, length: int) -> bytes | None:
+    if not length:
         return None
-    return data[start:end] if end <= len(data) else b""
+    data = file.read(min(length, MAX_BLOB + 1))
+    return data if len(data) == length else b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,8 +22,8 @@ from audit.export.layout import (
     TILE,
     ExportFacts,
     hash_tiles,
-    pack_blobs,
     pack_entries,
+    pack_lengths,
     tiles,
 )
 from audit.export.script import SCRIPT, SCRIPT_NAME
@@ -75,8 +75,8 @@ def make_export(
     """
     try:
         ledger = _Ledger(folder, facts)
-        for path, data, done in _files(rows, facts):
-            ledger.add(path, data)
+        for path, pieces, done in _files(rows, facts):
+            ledger.add(path, pieces)
             if progress is not None and done is not None:
                 progress(done, facts.size)
         digest = ledger.finish()
@@ -119,20 +119,20 @@ class _Ledger:
             )
         folder.mkdir(parents=True, exist_ok=True)
         if earlier is None:
-            _write(folder / FACTS, facts.to_json().encode())
+            _write(folder / FACTS, [facts.to_json().encode()])
         part = folder / (SUMS if (folder / SUMS).exists() else _PART)
         self._digests = _read_sums(part)
         self.resumed = len(self._digests)
         self._lines: list[str] = []
         self._part = (folder / _PART).open("w", encoding="ascii")
 
-    def add(self, path: str, data: bytes) -> None:
+    def add(self, path: str, pieces: Iterable[bytes]) -> None:
         """Write a file, unless an earlier run has; it is on the disk before it is noted."""
-        digest = hashlib.sha256(data).hexdigest()
         place = self._folder / path
-        if self._digests.get(path) != digest or not place.exists():
+        digest = self._digests.get(path)
+        if digest is None or not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            _write(place, data)
+            digest = _write(place, pieces)
         line = f"{digest}  {path}\n"
         self._part.write(line)
         self._part.flush()
@@ -147,52 +147,68 @@ class _Ledger:
         return hashlib.sha256("".join(self._lines).encode()).hexdigest()
 
 
-def _files(rows: LogRows, facts: ExportFacts) -> Iterator[tuple[str, bytes, int | None]]:
-    """Each file of an export: path, bytes, and how many records are done by then."""
-    yield FACTS, facts.to_json().encode(), None
-    yield SCRIPT_NAME, SCRIPT.encode(), None
+def _files(rows: LogRows, facts: ExportFacts) -> Iterator[tuple[str, Iterable[bytes], int | None]]:
+    """Each file of an export: path, its pieces, and how many records are done by then.
+
+    Pieces are made when they are asked for: a file that is there already costs no reading.
+    """
+    yield FACTS, [facts.to_json().encode()], None
+    yield SCRIPT_NAME, [SCRIPT.encode()], None
     sizes = {facts.size}
     for (path, start, end), (blobs, _, _) in zip(
         tiles("log/tile/entries", facts.size), tiles("blobs", facts.size), strict=True
     ):
-        found = list(rows.rows(start, end))
-        if len(found) != end - start:
-            raise LogFormatError(f"Records from {start} on are missing. Verify the log.")
-        leaves = [Leaf.unpack(row.leaf) for row in found]
-        yield path, pack_entries([row.leaf for row in found]), None
-        kept = [_kept(row, leaf, facts) for row, leaf in zip(found, leaves, strict=True)]
-        yield blobs, pack_blobs(kept), end
-        for row, leaf in zip(found, leaves, strict=True):
-            yield from _grants(row, leaf)
-            sizes |= _checkpoint_sizes(row, leaf)
+        packed = rows.leaves(start, end)
+        yield path, [pack_entries(packed)], None
+        leaves = [Leaf.unpack(leaf) for leaf in packed]
+        yield blobs, _bundle(rows, leaves, facts), end
+        for leaf in leaves:
+            yield from _grants(rows, leaf)
+            sizes |= _checkpoint_sizes(rows, leaf)
     for path, level, start, end in hash_tiles(facts.size):
-        hashes = b"".join(rows.node(level, position) for position in range(start, end))
-        yield path, hashes, None
+        yield path, (rows.node(level, position) for position in range(start, end)), None
     notes = [_note(rows, size) for size in sorted(sizes)]
-    yield CHECKPOINTS, "".join(note + "\n" for note in notes).encode(), None
-    yield CHECKPOINT, notes[-1].encode(), None
+    yield CHECKPOINTS, [(note + "\n").encode() for note in notes], None
+    yield CHECKPOINT, [notes[-1].encode()], None
 
 
-def _kept(row: Row, leaf: Leaf, facts: ExportFacts) -> Row:
-    """The row with the blobs that go out: sealed ones in the range only, plain ones always."""
-    if facts.first <= row.index < facts.end or leaf.flags & LeafFlag.PLAIN_META:
-        return row
-    return Row(row.index, row.leaf, None, None)
+def _bundle(rows: LogRows, leaves: Sequence[Leaf], facts: ExportFacts) -> Iterator[bytes]:
+    """The blobs that go out: sealed ones in the range only, plain ones always."""
+    start, end = leaves[0].index, leaves[-1].index + 1
+    known = rows.blob_lengths(start, end)
+    kept = [
+        facts.first <= leaf.index < facts.end or bool(leaf.flags & LeafFlag.PLAIN_META)
+        for leaf in leaves
+    ]
+    yield pack_lengths(
+        known.get(leaf.index, (0, 0)) if keep else (0, 0)
+        for leaf, keep in zip(leaves, kept, strict=True)
+    )
+    for leaf, keep in zip(leaves, kept, strict=True):
+        if keep:
+            row = _row(rows, leaf.index)
+            yield (row.meta or b"") + (row.content or b"")
 
 
-def _grants(row: Row, leaf: Leaf) -> Iterator[tuple[str, bytes, None]]:
+def _row(rows: LogRows, index: int) -> Row:
+    (row,) = rows.rows(index, index + 1)
+    return row
+
+
+def _grants(rows: LogRows, leaf: Leaf) -> Iterator[tuple[str, Iterable[bytes], None]]:
     if leaf.kind is LeafType.EPOCH_OPEN:
-        opening = EpochOpen.parse(row.meta or b"")
+        opening = EpochOpen.parse(_row(rows, leaf.index).meta or b"")
         for group in GROUPS:
-            yield f"grants/{grant_name(leaf.epoch, group)}", opening.grants[group], None
+            yield f"grants/{grant_name(leaf.epoch, group)}", [opening.grants[group]], None
 
 
-def _checkpoint_sizes(row: Row, leaf: Leaf) -> set[int]:
+def _checkpoint_sizes(rows: LogRows, leaf: Leaf) -> set[int]:
     """Checkpoints that a verifier needs: each epoch's last, and those that witnesses saw."""
     if leaf.kind is LeafType.EPOCH_OPEN:
-        return {row.index} - {0}
+        return {leaf.index} - {0}
     if leaf.kind is LeafType.WITNESS:
-        return {read_checkpoint(WitnessReceipt.parse(row.meta or b"").note).size}
+        receipt = WitnessReceipt.parse(_row(rows, leaf.index).meta or b"")
+        return {read_checkpoint(receipt.note).size}
     return set()
 
 
@@ -211,14 +227,17 @@ def _read_sums(path: Path) -> dict[str, str]:
     return {line[_DIGEST + 2 :]: line[:_DIGEST] for line in lines}
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole: it is there with all its bytes, or not there."""
-    fresh = path.with_name(path.name + ".new")
+def _write(path: Path, pieces: Iterable[bytes]) -> str:
+    """Write a file, all of it or nothing; returns its SHA-256 in hexadecimal."""
+    fresh, digest = path.with_name(path.name + ".new"), hashlib.sha256()
     with fresh.open("wb") as file:
-        file.write(data)
+        for piece in pieces:
+            digest.update(piece)
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+    return digest.hexdigest()
 
 
 def whole(rows: LogRows) -> ExportFacts:
@@ -245,9 +264,9 @@ def between(rows: LogRows, facts: ExportFacts, since: int | None, until: int | N
     """
     first, end = facts.size, 0
     for start in range(0, facts.size, TILE):
-        for row in rows.rows(start, min(start + TILE, facts.size)):
-            when = Leaf.unpack(row.leaf).wall_ns
-            if (since is None or when >= since) and (until is None or when < until):
-                first, end = min(first, row.index), row.index + 1
+        for packed in rows.leaves(start, min(start + TILE, facts.size)):
+            leaf = Leaf.unpack(packed)
+            if (since or 0) <= leaf.wall_ns and (until is None or leaf.wall_ns < until):
+                first, end = min(first, leaf.index), leaf.index + 1
     first = min(first, end)
     return ExportFacts(facts.origin, facts.vkey, facts.size, first, end)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
+from typing import Final
 
 from audit.errors import LogFormatError, NoteFormatError
 from audit.export.layout import (
@@ -13,15 +15,16 @@ from audit.export.layout import (
     TILE,
     ExportFacts,
     hash_tiles,
+    read_blobs,
     tile_path,
-    unpack_blobs,
     unpack_entries,
 )
 from audit.head import split_notes
 from audit.note import read_checkpoint
 from audit.rows import FORMAT, Row
 
-_HASH = 32  # bytes
+_HASH: Final = 32  # bytes
+_MAX_FILE: Final = 64 * 1024 * 1024  # bytes; a list of 600,000 files has about as many
 
 
 class ExportRows:
@@ -82,11 +85,11 @@ class ExportRows:
         for tile in range(start // TILE, -(-end // TILE)):
             width = min(TILE, size - tile * TILE)
             leaves = unpack_entries(self._tile("log/tile/entries", tile, width), width)
-            blobs, _ = unpack_blobs(self._tile("blobs", tile, width), width)
-            for place, leaf in enumerate(leaves):
-                index = tile * TILE + place
+            blobs = self._blobs(tile_path("blobs", tile, width), width)
+            for index, (leaf, (meta, content)) in enumerate(
+                zip(leaves, blobs, strict=False), tile * TILE
+            ):
                 if start <= index < end:
-                    meta, content = blobs[place]
                     withheld = not said.first <= index < said.end
                     yield Row(index, leaf, meta, content, withheld)
 
@@ -111,15 +114,38 @@ class ExportRows:
         return []
 
     def read(self, path: str) -> bytes:
-        """A file of the export.
+        """A file of the export that is held in memory: anything but blobs.
 
         Raises:
-            LogFormatError: if it is missing.
+            LogFormatError: if it is missing, or no export has one so long.
         """
+        with self.open(path) as file:
+            data = file.read(_MAX_FILE + 1)
+        if len(data) > _MAX_FILE:
+            raise LogFormatError(f"{path} is longer than it can be")
+        return data
+
+    def open(self, path: str) -> BufferedReader:
+        """Open a file of the export.
+
+        Raises:
+            LogFormatError: if it is missing, or no plain file.
+        """
+        place = self.folder / path
+        if place.is_symlink() or not place.is_file():
+            raise LogFormatError(f"{path} is missing")
         try:
-            return (self.folder / path).read_bytes()
+            return place.open("rb")
         except OSError as error:
-            raise LogFormatError(f"{path} is missing") from error
+            raise LogFormatError(f"{path} can not be read: {error.strerror}") from error
+
+    def _blobs(self, path: str, width: int) -> Iterator[tuple[bytes | None, bytes | None]]:
+        """The blobs of a bundle; none of any record where it is missing."""
+        try:
+            with self.open(path) as file:
+                yield from read_blobs(file, width)
+        except LogFormatError:
+            yield from [(None, None)] * width
 
     def _tile(self, kind: str, number: int, width: int) -> bytes:
         try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 from pathlib import Path
 
-from audit.export.layout import SUMS, ExportFacts, pack_blobs, pack_entries, unpack_blobs
+from audit.export.layout import SUMS, ExportFacts, pack_entries, pack_lengths, read_blobs
 from audit.export.make import make_export, whole
 from audit.leaf import leaf_hash
 from audit.note import VerifierKey
@@ -90,6 +91,12 @@ class Export:
         self.mend()
 
 
+def pack_blobs(rows: list[Row]) -> bytes:
+    """A blob bundle as the exporter writes it."""
+    table = pack_lengths((len(row.meta or b""), len(row.content or b"")) for row in rows)
+    return table + b"".join((row.meta or b"") + (row.content or b"") for row in rows)
+
+
 def record_of(path: str, data: bytes, place: int, count: int) -> int | None:
     """The record that a byte of a file belongs to, None if it belongs to none.
 
@@ -108,7 +115,7 @@ def record_of(path: str, data: bytes, place: int, count: int) -> int | None:
     if place < 8 * count:
         return place // 8
     end = 8 * count
-    for index, (meta, content) in enumerate(unpack_blobs(data, count)[0]):
+    for index, (meta, content) in enumerate(read_blobs(io.BytesIO(data), count)):
         end += len(meta or b"") + len(content or b"")
         if place < end:
             return index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,10 +15,9 @@ from audit.errors import ExportError, LogFormatError
 from audit.export.layout import (
     ExportFacts,
     hash_tiles,
-    pack_blobs,
     pack_entries,
+    read_blobs,
     tile_path,
-    unpack_blobs,
     unpack_entries,
 )
 from audit.export.make import begun, between, make_export, whole
@@ -28,7 +28,7 @@ from audit.reader import open_records, open_rows
 from audit.report import Verdict
 from audit.rows import Row
 from audit.verify import verify_log
-from tests.unit.audit.exportfolder import Export
+from tests.unit.audit.exportfolder import Export, pack_blobs
 from tests.unit.audit.logfolder import LogFolder, append, make_folder, request
 
 
@@ -218,7 +218,8 @@ def test_bundles_that_are_cut_read_as_far_as_they_go() -> None:
     packed = pack_entries([bytes(200), bytes(range(200))])
     assert unpack_entries(packed, 2) == [bytes(200), bytes(range(200))]
     assert unpack_entries(packed[:-1], 2)[1] == bytes(range(199))
-    assert unpack_blobs(b"", 2) == ([(None, None)] * 2, False)
+    assert list(read_blobs(io.BytesIO(b""), 2)) == [(None, None)] * 2
+    assert list(read_blobs(io.BytesIO(b"\0\0\0\2" + bytes(4) + b"a"), 1)) == [(b"", None)]
 
 
 def test_the_signature_in_the_checkpoint_is_ed25519_over_its_text(original: Export) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from audit.export.layout import SUMS, pack_blobs
+from audit.export.layout import SUMS
 from audit.report import Report, Verdict
 from audit.rows import Row
-from tests.unit.audit.exportfolder import Export, record_of
+from tests.unit.audit.exportfolder import Export, pack_blobs, record_of
 from tests.unit.audit.logfolder import append, make_folder, request
 
 SIZE = 50
