@@ -1,7 +1,8 @@
-"""Sealed blobs: `commitment[32] | AES-256-GCM ciphertext | tag[16]`, bound to log and leaf header.
+"""Sealed blobs, bound to log and leaf: `marks | commitment[32] | AES-256-GCM ciphertext | tag[16]`.
 
-A record's key is used once, so the nonce is fixed. The commitment comes from the same derivation as
-the key: a blob can not be made that opens to two texts under two keys.
+Only metadata have marks, those of the blind index. A record's key is used once, so the nonce is
+fixed. The commitment comes from the same derivation as the key: a blob can not be made that opens
+to two texts under two keys.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.errors import SealBrokenError
+from audit.index import MARKS_SIZE
 from audit.secret import wipe
 
 META: Final = b"m"
 CONTENT: Final = b"c"
 MAX_CONTENT: Final = 16 * 1024 * 1024  # bytes of JSON, before compression
+MAX_SEALED: Final = MAX_CONTENT + 4096  # bytes, with actor and subject
 
 _NONCE: Final = bytes(12)
-_LOG_ID: Final = b"cloister-audit/v1 log"
+_LOG_ID: Final = b"cloister-audit/v2 log"
 
 
 def log_id(origin: str, first_key: bytes) -> bytes:
@@ -30,7 +33,9 @@ def log_id(origin: str, first_key: bytes) -> bytes:
     return hashlib.sha256(b"\0".join((_LOG_ID, origin.encode(), first_key))).digest()
 
 
-def seal(key: bytearray, plain: bytes, log: bytes, header: bytes, part: bytes) -> bytes:
+def seal(
+    key: bytearray, plain: bytes, log: bytes, header: bytes, part: bytes, marks: bytes = b""
+) -> bytes:
     """Seal one blob and wipe its key.
 
     Args:
@@ -39,9 +44,11 @@ def seal(key: bytearray, plain: bytes, log: bytes, header: bytes, part: bytes) -
         log: the log's id.
         header: the leaf's first 136 bytes.
         part: META or CONTENT.
+        marks: of the blind index; stand in front of the blob and are bound to it.
     """
     cipher = AESGCM(memoryview(key)[:32])
-    blob = bytes(key[32:]) + cipher.encrypt(_NONCE, plain, log + header + part)
+    bound = log + header + part + marks
+    blob = marks + bytes(key[32:]) + cipher.encrypt(_NONCE, plain, bound)
     wipe(key)
     return blob
 
@@ -52,10 +59,13 @@ def unseal(key: bytearray, blob: bytes, log: bytes, header: bytes, part: bytes) 
     Raises:
         SealBrokenError: if blob, header and key do not belong together.
     """
-    if not hmac.compare_digest(blob[:32], key[32:]):
+    start = MARKS_SIZE if part == META else 0
+    marks, sealed = blob[:start], blob[start:]
+    if not hmac.compare_digest(sealed[:32], key[32:]):
         raise SealBrokenError("the blob was not sealed under this record's key")
     try:
-        return AESGCM(memoryview(key)[:32]).decrypt(_NONCE, blob[32:], log + header + part)
+        cipher = AESGCM(memoryview(key)[:32])
+        return cipher.decrypt(_NONCE, sealed[32:], log + header + part + marks)
     except InvalidTag as error:
         raise SealBrokenError("the blob or its leaf was changed") from error
 
@@ -73,7 +83,7 @@ def unpack_content(packed: bytes) -> bytes:
     """
     stream = zlib.decompressobj()
     try:
-        text = stream.decompress(packed, MAX_CONTENT)
+        text = stream.decompress(packed, MAX_SEALED)
     except zlib.error as error:
         raise SealBrokenError("the opened content is not compressed JSON") from error
     if not stream.eof:

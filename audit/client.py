@@ -92,11 +92,7 @@ class AuditClient:
         Raises:
             LogUnavailableError: if the writer does not answer.
         """
-        reply = self._call({"op": "status"})
-        try:
-            return LogStatus(**reply["status"])
-        except (KeyError, TypeError) as error:
-            raise _strange_reply() from error
+        return _status_of(self._call({"op": "status"}))
 
     def proof(self, index: int) -> str:
         """Return a `c2sp.org/tlog-proof@v1` text for a record and the current checkpoint.
@@ -109,6 +105,18 @@ class AuditClient:
             RecordRefusedError: if the log has no such record.
         """
         return str(self._call({"op": "proof", "index": index}).get("proof", ""))
+
+    def witness(self, note: str) -> LogStatus:
+        """Bring a witness's word to the log.
+
+        Args:
+            note: the checkpoint that he signed.
+
+        Raises:
+            LogUnavailableError: if the log takes none, or was rolled back by what he saw.
+            RecordRefusedError: if it is no word of a known witness about this log.
+        """
+        return _status_of(self._call({"op": "witness", "note": note}))
 
     def close(self) -> None:
         """Close the connections that wait idle."""
@@ -212,6 +220,13 @@ def _remaining(deadline: float) -> float:
 def _receipt_of(reply: dict[str, Any]) -> Receipt:
     try:
         return Receipt(**reply["receipt"])
+    except (KeyError, TypeError) as error:
+        raise _strange_reply() from error
+
+
+def _status_of(reply: dict[str, Any]) -> LogStatus:
+    try:
+        return LogStatus(**reply["status"])
     except (KeyError, TypeError) as error:
         raise _strange_reply() from error
 

@@ -88,6 +88,18 @@ class ProofError(AuditError):
     """An inclusion proof does not lead from the leaf to the root."""
 
 
+class ExportError(AuditError):
+    """An export can not be written here."""
+
+
+class WitnessRefusedError(AuditError):
+    """A witness may not sign what he was shown."""
+
+
+class QueryFormatError(AuditError):
+    """This file is not a query of the blind index."""
+
+
 class LogFormatError(AuditError):
     """This folder holds no log, or one that this version can not read."""
 

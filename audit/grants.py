@@ -1,12 +1,15 @@
-"""Grants: an epoch's secret in two shares, each sealed to one group of officers as an age file.
+"""Grants: what opens an epoch, sealed to each of the two groups of officers as an age file.
 
-The secret is the bitwise sum of both shares, so one share alone says nothing about it.
+Each grant holds the secret of the metadata and one of two shares of the secret of the contents. The
+latter is the bitwise sum of both shares, so one share alone says nothing about it: any officer
+searches metadata, contents open to one officer of each group together.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from audit.age import Identity, decrypt, encrypt
@@ -16,11 +19,52 @@ from audit.ratchet import SECRET_SIZE
 from audit.secret import hexlify, random_secret, wipe, xor
 
 LETTERS: Final = dict(zip(GROUPS, "AB", strict=True))
-_TITLE: Final = "cloister-audit/v1 share"
+_TITLE: Final = "cloister-audit/v2 share"
+_HEX: Final = f"[0-9a-f]{{{2 * SECRET_SIZE}}}"
 _SHARE: Final = re.compile(
     rf"{_TITLE}\norigin: (?P<origin>\S+)\nepoch: (?P<epoch>\d+)\ngroup: (?P<group>\w+)\n"
-    rf"share: (?P<share>[0-9a-f]{{{2 * SECRET_SIZE}}})\n"
+    rf"metadata: (?P<metadata>{_HEX})\nshare: (?P<share>{_HEX})\n"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSecrets:
+    """What opens the records of an epoch.
+
+    Attributes:
+        metadata: `M[0]`, 32 bytes.
+        shares: of `C[0]`, by group; contents open where both are there.
+    """
+
+    metadata: bytearray
+    shares: Mapping[str, bytearray]
+
+    @classmethod
+    def generate(cls) -> EpochSecrets:
+        """Make the secrets of a new epoch."""
+        shares = {group: random_secret(SECRET_SIZE) for group in GROUPS}
+        return cls(random_secret(SECRET_SIZE), shares)
+
+    @property
+    def opens_contents(self) -> bool:
+        """Whether both shares are there."""
+        return len(self.shares) == len(GROUPS)
+
+    def contents(self) -> bytearray:
+        """`C[0]`: the bitwise sum of both shares.
+
+        Raises:
+            TwoOfficersNeededError: if a group's share is missing, naming the group.
+        """
+        for group in GROUPS:
+            if group not in self.shares:
+                (have,) = self.shares
+                raise TwoOfficersNeededError(
+                    f"These keys open only the share of the group {have}. Contents open to two "
+                    f"officers together: add the key of an officer of the group {group} with "
+                    "--key. One key alone searches metadata: cloister-audit search."
+                )
+        return xor(*(self.shares[group] for group in GROUPS))
 
 
 def grant_name(epoch: int, group: str) -> str:
@@ -28,11 +72,13 @@ def grant_name(epoch: int, group: str) -> str:
     return f"epoch-{epoch}.{LETTERS[group]}.age"
 
 
-def seal_shares(secret: bytearray, officers: Officers, origin: str, epoch: int) -> dict[str, bytes]:
-    """Split an epoch's secret and seal each share to its group.
+def seal_grants(
+    secrets: EpochSecrets, officers: Officers, origin: str, epoch: int
+) -> dict[str, bytes]:
+    """Seal an epoch's secrets to both groups.
 
     Args:
-        secret: `R[0]`, 32 bytes; left as it is.
+        secrets: both of the epoch; left as they are.
         officers: members of both groups.
         origin: name of the log.
         epoch: number of the epoch.
@@ -40,51 +86,46 @@ def seal_shares(secret: bytearray, officers: Officers, origin: str, epoch: int) 
     Returns:
         The age file of each group.
     """
-    first = random_secret(SECRET_SIZE)
-    shares = (first, xor(first, secret))
+    metadata = hexlify(secrets.metadata)
     grants = {}
-    for group, share in zip(GROUPS, shares, strict=True):
-        head = f"{_TITLE}\norigin: {origin}\nepoch: {epoch}\ngroup: {group}\nshare: "
-        digits = hexlify(share)
-        text = bytearray(head.encode()) + digits + b"\n"
+    for group in GROUPS:
+        head = f"{_TITLE}\norigin: {origin}\nepoch: {epoch}\ngroup: {group}\nmetadata: "
+        digits = hexlify(secrets.shares[group])
+        text = bytearray(head.encode()) + metadata + b"\nshare: " + digits + b"\n"
         grants[group] = encrypt(text, officers.recipients(group))
-        for buffer in (share, digits, text):
-            wipe(buffer)
+        wipe(digits)
+        wipe(text)
+    wipe(metadata)
     return grants
 
 
-def open_shares(
+def open_grants(
     grants: Mapping[str, bytes], identities: Sequence[Identity], origin: str, epoch: int
-) -> bytearray:
-    """Put an epoch's secret together from both groups' grants.
+) -> EpochSecrets:
+    """Put an epoch's secrets together; with keys of one group, only that of the metadata.
 
     Raises:
-        NoMatchingIdentityError: if the keys open neither share.
-        TwoOfficersNeededError: if they open one of the two.
+        NoMatchingIdentityError: if the keys open no grant.
         AgeFormatError: if a grant was changed or belongs to another epoch.
     """
-    shares: dict[str, bytearray] = {}
+    opened: dict[str, tuple[bytearray, bytearray]] = {}
     for group in GROUPS:
         try:
-            shares[group] = _share(decrypt(grants[group], identities), origin, epoch, group)
+            opened[group] = _read(decrypt(grants[group], identities), origin, epoch, group)
         except NoMatchingIdentityError:
             continue
-    missing = [group for group in GROUPS if group not in shares]
-    if len(missing) == len(GROUPS):
+    if not opened:
         raise NoMatchingIdentityError(
             f"None of these keys belongs to an officer of epoch {epoch}. "
             "Use the keys of officers who were in office when the records were written."
         )
-    if missing:
-        (have,) = shares
-        raise TwoOfficersNeededError(
-            f"These keys open only the share of the group {have}. Records open to two officers "
-            f"together: add the key of an officer of the group {missing[0]} with --key."
-        )
-    return xor(shares[GROUPS[0]], shares[GROUPS[1]])
+    metadata, *others = (found for found, _ in opened.values())
+    if any(other != metadata for other in others):
+        raise AgeFormatError(f"The grants of epoch {epoch} do not belong together: verify the log.")
+    return EpochSecrets(metadata, {group: share for group, (_, share) in opened.items()})
 
 
-def _share(plain: bytes, origin: str, epoch: int, group: str) -> bytearray:
+def _read(plain: bytes, origin: str, epoch: int, group: str) -> tuple[bytearray, bytearray]:
     match = _SHARE.fullmatch(plain.decode("ascii", "replace"))
     if match is None or (match["origin"], match["epoch"], match["group"]) != (
         origin,
@@ -95,4 +136,4 @@ def _share(plain: bytes, origin: str, epoch: int, group: str) -> bytearray:
             f"The grant of group {group} for epoch {epoch} holds another share. "
             "The grants were exchanged: verify the log."
         )
-    return bytearray.fromhex(match["share"])
+    return bytearray.fromhex(match["metadata"]), bytearray.fromhex(match["share"])

@@ -154,7 +154,16 @@ def read_head(path: Path) -> Iterator[str]:
     Args:
         path: the head file.
     """
-    pieces = path.read_bytes().rstrip(b"\0").split(_SEPARATOR)
+    yield from split_notes(path.read_bytes())
+
+
+def split_notes(data: bytes) -> Iterator[str]:
+    """Signed notes that follow each other, each ended by an empty line.
+
+    Args:
+        data: a head file's bytes, or several notes.
+    """
+    pieces = data.rstrip(b"\0").split(_SEPARATOR)
     for text, signatures in zip(pieces[0:-1:2], pieces[1:-1:2], strict=False):
         yield (text + _SEPARATOR + signatures + b"\n").decode("utf-8", "replace")
 

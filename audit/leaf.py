@@ -12,7 +12,7 @@ from audit.errors import LeafFormatError
 
 LEAF_SIZE: Final = 200  # bytes
 HEADER_SIZE: Final = 136  # bytes before the blob hashes; blobs are bound to these
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAGIC: Final = b"SLA1"
 NO_HASH: Final = bytes(32)
 NO_TOKEN: Final = bytes(16)
@@ -113,6 +113,16 @@ class Leaf:
             self.meta_hash,
             self.content_hash,
         )
+
+    def metadata_of(self, blob: bytes) -> bytes:
+        """The given metadata blob, if it is the one that this leaf names.
+
+        Raises:
+            LeafFormatError: if it is another.
+        """
+        if hashlib.sha256(blob).digest() != self.meta_hash:
+            raise LeafFormatError("its metadata were changed")
+        return blob
 
     @classmethod
     def unpack(cls, data: bytes) -> Leaf:

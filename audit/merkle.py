@@ -87,12 +87,12 @@ def inclusion_path(index: int, size: int, node: NodeReader) -> list[bytes]:
     path: list[bytes] = []
     start, end = 0, size
     while end - start > 1:
-        middle = start + _left_width(end - start)
+        middle = start + left_width(end - start)
         if index < middle:
-            path.append(_range_root(middle, end, node))
+            path.append(range_root(middle, end, node))
             end = middle
         else:
-            path.append(_range_root(start, middle, node))
+            path.append(range_root(start, middle, node))
             start = middle
     return path[::-1]
 
@@ -118,12 +118,12 @@ def check_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], r
         raise ProofError("the path does not lead from the leaf to the root")
 
 
-def _left_width(width: int) -> int:
+def left_width(width: int) -> int:
     """The largest power of two below `width`."""
     return 1 << (width - 1).bit_length() - 1
 
 
-def _range_root(start: int, end: int, node: NodeReader) -> bytes:
+def range_root(start: int, end: int, node: NodeReader) -> bytes:
     """Root over the leaves from `start`, a multiple of a power of two not below `end - start`."""
     hashes = [node(level, (start >> level) + place) for level, place in subtrees(end - start)]
     result = hashes[-1]

@@ -83,7 +83,7 @@ class VerifierKey:
             NoteFormatError: if it is not a signed checkpoint.
             NoteSignatureError: if this key did not sign it, or signed another text.
         """
-        text, signatures = _split(note)
+        text, signatures = split_note(note)
         own = [s for name, s in signatures if name == self.name and s[:_KEY_ID] == self.key_id]
         if not own:
             raise NoteSignatureError(f"it bears no signature by key {self.key_id.hex()}")
@@ -117,8 +117,8 @@ def sign_checkpoint(checkpoint: Checkpoint, key: Ed25519PrivateKey, verifier: Ve
         verifier: names the key in the signature line.
     """
     text = checkpoint.text()
-    signature = base64.b64encode(verifier.key_id + key.sign(text.encode())).decode()
-    return f"{text}\n\N{EM DASH} {verifier.name} {signature}\n"
+    raw = verifier.key_id + key.sign(text.encode())
+    return f"{text}\n{signature_line(verifier.name, raw)}"
 
 
 def read_checkpoint(note: str) -> Checkpoint:
@@ -127,15 +127,29 @@ def read_checkpoint(note: str) -> Checkpoint:
     Raises:
         NoteFormatError: if it is not a signed checkpoint.
     """
-    return _parse_text(_split(note)[0])
+    return _parse_text(split_note(note)[0])
 
 
-def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
-    """Part a note into its text and its (key name, id and signature) lines."""
+def split_note(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    """Part a note into its text and its (key name, id and signature) lines.
+
+    Raises:
+        NoteFormatError: if it is not a signed note.
+    """
     text, separator, tail = note.rpartition("\n\n")
     if len(note) > _MAX_NOTE or not separator or not tail.endswith("\n"):
         raise NoteFormatError("it is not a signed note")
     return text + "\n", [_signature(line) for line in tail[:-1].split("\n")]
+
+
+def signature_line(name: str, raw: bytes) -> str:
+    """One line of a signed note.
+
+    Args:
+        name: of the key.
+        raw: the key's id and what it signed.
+    """
+    return f"\N{EM DASH} {name} {base64.b64encode(raw).decode()}\n"
 
 
 def _signature(line: str) -> tuple[str, bytes]:

@@ -1,8 +1,11 @@
 """Who may open the log: `officers.json` names the members of the two groups by their public keys.
 
+It also names the witnesses whose word the log takes. That field may be left out.
+
 {"version": 1,
  "groups": {"compliance": [{"name": "A. Officer", "recipient": "age1…"}],
-            "security":   [{"name": "B. Officer", "recipient": "age1…"}]}}
+            "security":   [{"name": "B. Officer", "recipient": "age1…"}]},
+ "witnesses": ["a-officer-laptop+8f6840fd+BB…="]}
 """
 
 from __future__ import annotations
@@ -10,13 +13,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from audit.age import MAX_RECIPIENTS, parse_recipient
-from audit.errors import AgeFormatError, OfficersFileError
+from audit.cosign import Witness
+from audit.errors import AgeFormatError, NoteFormatError, OfficersFileError
 
 GROUPS: Final = ("compliance", "security")
 _VERSION: Final = 1
@@ -33,11 +37,12 @@ class Officer:
 
 @dataclass(frozen=True, slots=True)
 class Officers:
-    """The members of both groups."""
+    """The members of both groups, and the witnesses."""
 
     members: Mapping[str, tuple[Officer, ...]] = field(
         default_factory=lambda: dict.fromkeys(GROUPS, ())
     )
+    witnesses: tuple[Witness, ...] = ()
 
     def recipients(self, group: str) -> list[str]:
         """Public keys of a group's members."""
@@ -51,7 +56,17 @@ class Officers:
         """
         members = {**self.members, group: (*self.members[group], officer)}
         _check_members(members)
-        return Officers(members)
+        return Officers(members, self.witnesses)
+
+    def with_witness(self, witness: Witness) -> Officers:
+        """Add a witness.
+
+        Raises:
+            OfficersFileError: if the name is taken.
+        """
+        witnesses = (*self.witnesses, witness)
+        _check_witnesses(witnesses)
+        return Officers(self.members, witnesses)
 
     def require_both_groups(self, path: Path) -> None:
         """Check that both groups have members.
@@ -101,7 +116,10 @@ def save_officers(path: Path, officers: Officers) -> None:
         group: [{"name": o.name, "recipient": o.recipient} for o in officers.members[group]]
         for group in GROUPS
     }
-    text = json.dumps({"version": _VERSION, "groups": groups}, indent=2, ensure_ascii=False)
+    value = {"version": _VERSION, "groups": groups}
+    if officers.witnesses:
+        value["witnesses"] = [str(witness) for witness in officers.witnesses]
+    text = json.dumps(value, indent=2, ensure_ascii=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
@@ -122,7 +140,26 @@ def _parse(data: object) -> Officers:
         raise OfficersFileError(f"it must name exactly the groups {' and '.join(GROUPS)}.")
     members = {group: tuple(_officer(entry) for entry in groups[group]) for group in GROUPS}
     _check_members(members)
-    return Officers(members)
+    witnesses = _witnesses(data.get("witnesses", []))
+    return Officers(members, witnesses)
+
+
+def _witnesses(entries: object) -> tuple[Witness, ...]:
+    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        raise OfficersFileError("its witnesses must be a list of verifier keys.")
+    try:
+        witnesses = tuple(Witness.parse(entry) for entry in entries)
+    except NoteFormatError as error:
+        raise OfficersFileError(f"a witness is malformed: {error}") from error
+    _check_witnesses(witnesses)
+    return witnesses
+
+
+def _check_witnesses(witnesses: Sequence[Witness]) -> None:
+    names = [witness.name for witness in witnesses]
+    for name in names:
+        if names.count(name) > 1:
+            raise OfficersFileError(f"the witness {name} stands there twice. Use another name.")
 
 
 def _officer(entry: object) -> Officer:

@@ -1,4 +1,7 @@
-"""Opening records: with both groups' shares the ratchet runs again and each seal is undone."""
+"""Opening records: the ratchets run again and each seal is undone.
+
+Any officer's key opens metadata; names and contents open to one of each group together.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ from audit.errors import (
     SealBrokenError,
     TwoOfficersNeededError,
 )
-from audit.grants import open_shares
+from audit.grants import EpochSecrets, open_grants
 from audit.leaf import HEADER_SIZE, Leaf, LeafFlag
 from audit.payloads import EpochOpen, parse_plain
-from audit.ratchet import Ratchet
-from audit.rows import LogRows, Row
+from audit.ratchet import CONTENTS, METADATA, Ratchet
+from audit.rows import Records, Row
 
 _CHUNK: Final = 256  # records read by one query
 
@@ -43,11 +46,15 @@ class OpenedRecord:
     Attributes:
         leaf: its leaf.
         meta: its metadata; empty if it has none.
+        actor: who did it; None for the writer itself, and where contents stay shut.
+        subject: whom it is about, as far as it is known.
         content: its content, or None.
     """
 
     leaf: Leaf
     meta: dict[str, Any] = field(default_factory=dict)
+    actor: str | None = None
+    subject: str | None = None
     content: dict[str, Any] | None = None
 
     @property
@@ -81,9 +88,14 @@ def epoch_spans(openings: Sequence[tuple[int, int, EpochOpen]], size: int) -> li
 
 
 def epoch_secrets(
-    spans: Sequence[EpochSpan], identities: Sequence[Identity]
-) -> tuple[dict[int, bytearray], dict[int, AuditError]]:
-    """Put together the secret of each epoch that these keys open.
+    spans: Sequence[EpochSpan], identities: Sequence[Identity], *, contents: bool = True
+) -> tuple[dict[int, EpochSecrets], dict[int, AuditError]]:
+    """Put together the secrets of each epoch that these keys open.
+
+    Args:
+        spans: the epochs.
+        identities: officers' keys.
+        contents: whether contents must open too, or metadata suffice.
 
     Returns:
         Secrets by epoch, and for the other epochs why they stay shut.
@@ -92,14 +104,15 @@ def epoch_secrets(
         TwoOfficersNeededError: if no epoch opens, and some for want of the other group's key.
         NoMatchingIdentityError: if no epoch opens because no key fits.
     """
-    secrets: dict[int, bytearray] = {}
+    secrets: dict[int, EpochSecrets] = {}
     shut: dict[int, AuditError] = {}
     for span in spans:
         opening = span.opening
         try:
-            secrets[span.number] = open_shares(
-                opening.grants, identities, opening.origin, span.number
-            )
+            found = open_grants(opening.grants, identities, opening.origin, span.number)
+            if contents:
+                found.contents()
+            secrets[span.number] = found
         except (TwoOfficersNeededError, NoMatchingIdentityError, AgeFormatError) as error:
             shut[span.number] = error
     if shut and not secrets:
@@ -108,28 +121,47 @@ def epoch_secrets(
 
 
 def open_epoch(
-    rows: LogRows,
+    rows: Records,
     span: EpochSpan,
-    secret: bytearray,
+    secrets: EpochSecrets,
     log: bytes,
-    wanted: Callable[[int], bool],
+    wanted: Callable[[Row], bool],
 ) -> Iterator[OpenedRecord | ClosedRecord]:
     """Open the wanted records of one epoch, in order.
 
     Args:
         rows: the log's database.
         span: the epoch.
-        secret: `R[0]` of the epoch; wiped as the walk goes on.
+        secrets: of the epoch; where the shares of both groups are there, contents open too.
         log: the log's id.
-        wanted: tells by its index whether a record is asked for.
+        wanted: tells whether a record is asked for.
     """
-    ratchet = Ratchet(secret)
+    keys = _Keys(secrets)
     for row in _stream(rows, span):
-        while ratchet.position < row.index - span.start:
-            ratchet.advance()
-        if wanted(row.index):
-            yield _open_row(row, ratchet, log)
-    ratchet.erase()
+        keys.move_to(row.index - span.start)
+        if wanted(row):
+            yield _open_row(row, keys, log)
+    keys.erase()
+
+
+class _Keys:
+    """The ratchets of an epoch, as far as they open."""
+
+    def __init__(self, secrets: EpochSecrets) -> None:
+        self.metadata = Ratchet(bytearray(secrets.metadata), METADATA)
+        self.contents = Ratchet(secrets.contents(), CONTENTS) if secrets.opens_contents else None
+
+    def move_to(self, place: int) -> None:
+        """Run on to a record by its sequence number."""
+        for ratchet in (self.metadata, self.contents):
+            while ratchet is not None and ratchet.position < place:
+                ratchet.advance()
+
+    def erase(self) -> None:
+        """Overwrite what is left."""
+        self.metadata.erase()
+        if self.contents is not None:
+            self.contents.erase()
 
 
 def log_name(first: EpochOpen) -> bytes:
@@ -137,12 +169,12 @@ def log_name(first: EpochOpen) -> bytes:
     return log_id(first.origin, first.key)
 
 
-def _stream(rows: LogRows, span: EpochSpan) -> Iterator[Row]:
+def _stream(rows: Records, span: EpochSpan) -> Iterator[Row]:
     for start in range(span.start, span.end, _CHUNK):
         yield from rows.rows(start, min(start + _CHUNK, span.end))
 
 
-def _open_row(row: Row, ratchet: Ratchet, log: bytes) -> OpenedRecord | ClosedRecord:
+def _open_row(row: Row, keys: _Keys, log: bytes) -> OpenedRecord | ClosedRecord:
     try:
         leaf = Leaf.unpack(row.leaf)
         if leaf.flags & LeafFlag.PLAIN_META:
@@ -150,12 +182,14 @@ def _open_row(row: Row, ratchet: Ratchet, log: bytes) -> OpenedRecord | ClosedRe
         if row.meta is None:
             return OpenedRecord(leaf)
         header = row.leaf[:HEADER_SIZE]
-        meta = _json(unseal(ratchet.meta_key(), row.meta, log, header, META))
-        content = None
-        if row.content is not None:
-            packed = unseal(ratchet.content_key(), row.content, log, header, CONTENT)
-            content = _json(unpack_content(packed))
-        return OpenedRecord(leaf, meta, content)
+        meta = _json(unseal(keys.metadata.key(), row.meta, log, header, META))
+        if keys.contents is None or row.content is None:
+            return OpenedRecord(leaf, meta)
+        packed = unseal(keys.contents.key(), row.content, log, header, CONTENT)
+        inner = _json(unpack_content(packed))
+        return OpenedRecord(
+            leaf, meta, inner.get("actor"), inner.get("subject"), inner.get("content")
+        )
     except AuditError as error:
         return ClosedRecord(row.index, str(error))
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from audit.errors import LogFormatError
+from audit.cosign import Witness
+from audit.errors import LogFormatError, NoteFormatError
 from audit.officers import GROUPS
 
 CLOSED = "closed"
@@ -32,6 +33,19 @@ class PreviousEpoch:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochLimits:
+    """How long an epoch may last; it ends at whichever comes first.
+
+    Attributes:
+        records: so many records.
+        seconds: or so long.
+    """
+
+    records: int = 100_000
+    seconds: int = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
 class EpochOpen:
     """What opens an epoch.
 
@@ -41,6 +55,7 @@ class EpochOpen:
         next_key: the one that will sign the next; nobody else can open it.
         grants: the age file of each group with its share of the epoch's secret.
         recipients: public keys that each grant is sealed to.
+        limits: how long the epoch may last.
         previous: the epoch before, None in the first.
     """
 
@@ -49,6 +64,7 @@ class EpochOpen:
     next_key: bytes
     grants: Mapping[str, bytes]
     recipients: Mapping[str, list[str]]
+    limits: EpochLimits
     previous: PreviousEpoch | None
 
     def to_json(self) -> dict[str, Any]:
@@ -64,6 +80,7 @@ class EpochOpen:
             "next": _encode(self.next_key),
             "grants": {group: _encode(self.grants[group]) for group in GROUPS},
             "recipients": dict(self.recipients),
+            "limits": {"records": self.limits.records, "seconds": self.limits.seconds},
             "previous": previous,
         }
 
@@ -83,10 +100,41 @@ class EpochOpen:
                 next_key=_decode(data["next"], 32),
                 grants={group: _decode(data["grants"][group]) for group in GROUPS},
                 recipients={group: list(data["recipients"][group]) for group in GROUPS},
+                limits=_limits(data["limits"]),
                 previous=previous and _previous(previous),
             )
         except (ValueError, KeyError, TypeError, binascii.Error, RecursionError) as error:
             raise LogFormatError("it does not say how its epoch opened") from error
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessReceipt:
+    """A witness's word that the log stood so at a time.
+
+    Attributes:
+        witness: verifier key of the witness.
+        note: the checkpoint with the log's signature and his.
+    """
+
+    witness: Witness
+    note: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The payload as JSON values."""
+        return {"note": self.note, "witness": str(self.witness)}
+
+    @classmethod
+    def parse(cls, blob: bytes) -> WitnessReceipt:
+        """Read the metadata blob of a witness record.
+
+        Raises:
+            LogFormatError: if it is not one.
+        """
+        data = parse_plain(blob)
+        try:
+            return cls(Witness.parse(str(data["witness"])), str(data["note"]))
+        except (KeyError, NoteFormatError) as error:
+            raise LogFormatError("it is not the word of a witness") from error
 
 
 def parse_plain(blob: bytes) -> dict[str, Any]:
@@ -102,6 +150,13 @@ def parse_plain(blob: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise LogFormatError("its plain metadata is not a JSON object")
     return data
+
+
+def _limits(data: Mapping[str, Any]) -> EpochLimits:
+    limits = EpochLimits(data["records"], data["seconds"])
+    if not all(type(limit) is int and limit > 0 for limit in (limits.records, limits.seconds)):
+        raise ValueError(data)
+    return limits
 
 
 def _previous(data: Mapping[str, Any]) -> PreviousEpoch:

@@ -51,6 +51,8 @@ class LogStatus:
         root: Merkle root at that size, base64; empty for a log that never opened.
         epoch: number of the running epoch, or None while none runs.
         checkpoint: the last signed checkpoint.
+        witnessed: records that an outside witness has seen, as far as the log was told.
+        witnessed_at: when that was, seconds since 1970, or None.
         started: when the writer started, seconds since 1970.
         last_commit: when it last made records durable, seconds since 1970, or None.
     """
@@ -63,5 +65,7 @@ class LogStatus:
     root: str
     epoch: int | None
     checkpoint: str
+    witnessed: int
+    witnessed_at: int | None
     started: float
     last_commit: float | None

@@ -9,9 +9,28 @@ from pathlib import Path
 from urllib.parse import quote
 
 from audit.errors import LogFormatError
-from audit.rows import LogRows
+from audit.export.layout import FACTS, SUMS
+from audit.export.source import ExportRows
+from audit.rows import LogRows, Records
 
 DATABASE = "audit.db"
+
+
+@contextmanager
+def open_records(folder: Path) -> Iterator[Records]:
+    """Open a log or an export to read it.
+
+    Args:
+        folder: of the log or of the export.
+
+    Raises:
+        LogFormatError: if there is neither.
+    """
+    if (folder / FACTS).exists() or (folder / SUMS).exists():
+        yield ExportRows(folder)
+    else:
+        with open_rows(folder) as rows:
+            yield rows
 
 
 @contextmanager
@@ -29,7 +48,9 @@ def open_rows(folder: Path) -> Iterator[LogRows]:
     """
     path = folder / DATABASE
     if not path.is_file():
-        raise LogFormatError(f"{folder} holds no {DATABASE}. Give the folder of the log.")
+        raise LogFormatError(
+            f"{folder} holds no {DATABASE}. Give the folder of a log or an export."
+        )
     in_use = any(path.with_name(DATABASE + end).exists() for end in ("-wal", "-shm"))
     mode = "mode=ro" if in_use else "mode=ro&immutable=1"
     try:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Final
 
-from audit.payloads import EpochOpen
+from audit.payloads import EpochOpen, WitnessReceipt
 
 _SHOWN: Final = 10  # problems that are printed in full
 
@@ -52,7 +52,9 @@ class Report:
         last_ns: wall clock of the last.
         problems: what is wrong.
         remarks: what a reader should know though nothing is wrong.
-        witnessed: whether an outside witness signed the newest checkpoint.
+        receipts: (index, word) of each witness, as the log holds them.
+        witnessed: records that outside witnesses have seen.
+        witness: who saw them last, and when.
         require_witness: whether that is asked for.
         openings: (index, epoch, opening record) of each epoch.
     """
@@ -66,7 +68,9 @@ class Report:
     last_ns: int = 0
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    witnessed: bool = False
+    receipts: list[tuple[int, WitnessReceipt]] = field(default_factory=list)
+    witnessed: int = 0
+    witness: str = ""
     require_witness: bool = False
     openings: list[tuple[int, int, EpochOpen]] = field(default_factory=list)
 
@@ -102,6 +106,7 @@ class Report:
             f"records      {self.records}{self._period()}",
             f"epochs       {len(self.openings)}",
             f"checkpoints  {self.checkpoints}",
+            f"witnessed    {self._exposure()}",
             f"key          {self.vkey or '?'}",
         ]
         return lines + [f"remark       {remark}" for remark in self.remarks]
@@ -117,6 +122,9 @@ class Report:
             "covered": self.covered,
             "checkpoints": self.checkpoints,
             "epochs": len(self.openings),
+            "witnessed": self.witnessed,
+            "unseen": self.records - self.witnessed,
+            "witness": self.witness,
             "problems": [{"record": p.record, "text": p.text} for p in self.problems],
             "remarks": self.remarks,
         }
@@ -134,6 +142,15 @@ class Report:
                 return "NOT WITNESSED: the log is intact, but no outside witness has signed it."
             case Verdict.INTACT:
                 return f"INTACT: all {self.records} records are what was written, in order."
+
+    def _exposure(self) -> str:
+        """How much could be cut off without anybody outside noticing."""
+        if not self.witnessed:
+            return f"nothing: no outsider has seen any of the {self.records} records"
+        return (
+            f"{self.witnessed} records, {self.witness}; "
+            f"{self.records - self.witnessed} since then seen by no outsider"
+        )
 
     def _period(self) -> str:
         if not self.records or not self.first_ns:

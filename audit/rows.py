@@ -9,27 +9,71 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from audit.errors import LogFormatError
-from audit.leaf import leaf_hash
+from audit.errors import LeafFormatError, LogFormatError
+from audit.leaf import Leaf, leaf_hash
 from audit.merkle import STORED_LEVELS, Frontier, node_hash, subtrees
 
-FORMAT: Final = "cloister-audit/v1"
+FORMAT: Final = "cloister-audit/v2"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as it is stored."""
+    """One record as it is stored.
+
+    Attributes:
+        index: its place in the log.
+        leaf: its leaf.
+        meta: its metadata blob, or None.
+        content: its content blob, or None.
+        withheld: whether its sealed blobs may be missing: an export of other records.
+    """
 
     index: int
     leaf: bytes
     meta: bytes | None
     content: bytes | None
+    withheld: bool = False
+
+
+class Records(Protocol):
+    """What a verifier reads: a log's database, or an export of it."""
+
+    kind: str
+
+    def facts(self) -> dict[str, str]:
+        """What the log says about itself: `format`, `origin`, `vkey`."""
+
+    def size(self) -> int:
+        """Records in the log."""
+
+    def extent(self) -> tuple[int, tuple[int, str] | None]:
+        """Size and newest checkpoint, both of the same moment."""
+
+    def rows(self, start: int, end: int) -> Iterator[Row]:
+        """The records that are stored from `start` up to before `end`, in order."""
+
+    def index_of(self, event: bytes) -> int | None:
+        """The index of the record with this event id, or None."""
+
+    def checkpoint(self, size: int) -> str | None:
+        """The note of the checkpoint at this size, or None."""
+
+    def checkpoints(self, above: int, upto: int) -> list[tuple[int, str]]:
+        """Checkpoints with a size in (above, upto], in order."""
+
+    def stored_nodes(self) -> Iterator[tuple[int, int, bytes]]:
+        """The inner nodes of the tree that are kept, as (level, position, hash)."""
+
+    def stray_blobs(self) -> list[int]:
+        """Indexes of blobs that belong to no leaf."""
 
 
 class LogRows:
     """Read access to a log's tables."""
+
+    kind = "database"
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Read through an open connection.
@@ -74,6 +118,31 @@ class LogRows:
         ).fetchone()
         return None if row is None else int(row[0])
 
+    def openings(self, start: int, end: int) -> list[int]:
+        """Indexes of the epoch-open records from `start` up to before `end`, in order.
+
+        Raises:
+            LogFormatError: if a record on the way is missing or no leaf.
+        """
+        found: list[int] = []
+        while end > start:
+            try:
+                last = Leaf.unpack(self.leaf(end - 1))
+            except LeafFormatError as error:
+                raise LogFormatError(f"Record {end - 1} does not read: {error}.") from error
+            opening = end - 1 - last.seq
+            if opening >= start:
+                found.append(opening)
+            end = min(opening, end - 1)
+        return found[::-1]
+
+    def last_witnessed(self) -> Row | None:
+        """The newest word of a witness; there is an index of those."""
+        found = self._connection.execute(
+            "SELECT idx FROM leaves WHERE substr(leaf, 5, 1) = x'0e' ORDER BY idx DESC LIMIT 1"
+        ).fetchone()
+        return None if found is None else next(self.rows(found[0], found[0] + 1))
+
     def rows(self, start: int, end: int) -> Iterator[Row]:
         """The records that are stored from `start` up to before `end`, in order."""
         found = self._connection.execute(
@@ -83,6 +152,28 @@ class LogRows:
         )
         for index, leaf, meta, content in found:
             yield Row(index, leaf, meta, content)
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """The leaves from `start` up to before `end`, in order.
+
+        Raises:
+            LogFormatError: if one is missing.
+        """
+        found = self._connection.execute(
+            "SELECT leaf FROM leaves WHERE idx >= ? AND idx < ? ORDER BY idx", (start, end)
+        ).fetchall()
+        if len(found) != end - start:
+            raise LogFormatError(f"Records between {start} and {end} are missing. Verify the log.")
+        return [bytes(leaf) for (leaf,) in found]
+
+    def blob_lengths(self, start: int, end: int) -> dict[int, tuple[int, int]]:
+        """Lengths of metadata and content blob by record, 0 for none; bare leaves are left out."""
+        found = self._connection.execute(
+            "SELECT idx, coalesce(length(meta), 0), coalesce(length(content), 0) FROM blobs "
+            "WHERE idx >= ? AND idx < ?",
+            (start, end),
+        )
+        return {index: (meta, content) for index, meta, content in found}
 
     def stray_blobs(self) -> list[int]:
         """Indexes of blobs that belong to no leaf."""

@@ -6,6 +6,7 @@
 3. The end of each epoch stands under a checkpoint by that epoch's own key.
 4. In an epoch the sequence has no gap, the boot stays the same and its clock never runs back.
 5. Only the log's own records have plain metadata.
+6. An epoch that goes on far beyond the limits that it opened with is remarked.
 """
 
 from __future__ import annotations
@@ -17,13 +18,20 @@ from typing import Final
 from audit.errors import LogFormatError
 from audit.leaf import Leaf, LeafFlag, LeafType
 from audit.note import VerifierKey
-from audit.payloads import CLOSED, UNCLEAN, EpochOpen, parse_plain
+from audit.payloads import CLOSED, UNCLEAN, EpochOpen, WitnessReceipt, parse_plain
 from audit.report import Report, format_time
 
 MAX_SILENCE: Final = 600_000_000_000  # nanoseconds; the writer adds a heartbeat after half of it
+_PATIENCE: Final = 600  # seconds that an epoch may go on beyond its time before it is remarked
 
 _PLAIN: Final = frozenset(
-    {LeafType.EPOCH_OPEN, LeafType.EPOCH_CLOSE, LeafType.FAULT, LeafType.CLOCK_STEP}
+    {
+        LeafType.EPOCH_OPEN,
+        LeafType.EPOCH_CLOSE,
+        LeafType.FAULT,
+        LeafType.CLOCK_STEP,
+        LeafType.WITNESS,
+    }
 )
 
 
@@ -34,6 +42,9 @@ class _Current:
     promised: bytes | None
     last: Leaf
     seq: int
+    opening: EpochOpen | None
+    opened: int
+    overrun: bool = False
 
 
 class Succession:
@@ -163,6 +174,21 @@ class Succession:
                 "every 5 minutes"
             )
         current.last, current.seq = leaf, leaf.seq
+        self._check_limits(index, leaf, current)
+
+    def _check_limits(self, index: int, leaf: Leaf, current: _Current) -> None:
+        """A writer whose next epoch can not open goes on in this one, and so does a thief of it."""
+        if current.opening is None or current.overrun:
+            return
+        limits = current.opening.limits
+        late = leaf.boot_ns - current.opened > (limits.seconds + _PATIENCE) * 1_000_000_000
+        if late or leaf.seq > 2 * limits.records:
+            current.overrun = True
+            self._report.remarks.append(
+                f"record {index}: epoch {current.number} goes on beyond its "
+                f"{limits.records} records or {limits.seconds / 3600:g} h; its writer could "
+                "not open the next. See what it said, and whether the officers' file is in order"
+            )
 
     def _plain(self, index: int, leaf: Leaf, meta: bytes | None) -> None:
         if leaf.kind not in _PLAIN:
@@ -171,6 +197,9 @@ class Succession:
         if meta is None or leaf.kind in (LeafType.EPOCH_OPEN, LeafType.EPOCH_CLOSE):
             return
         try:
+            if leaf.kind is LeafType.WITNESS:
+                self._report.receipts.append((index, WitnessReceipt.parse(meta)))
+                return
             self._remark(index, leaf, parse_plain(meta))
         except LogFormatError as error:
             self._report.blame(index, str(error))
@@ -193,4 +222,6 @@ class Succession:
         public = opening.key if opening else (before.promised if before else self._trusted.public)
         key = VerifierKey(self._trusted.name, public) if public is not None else None
         promised = opening.next_key if opening else None
-        self._current = _Current(leaf.epoch, key, promised, leaf, leaf.seq)
+        self._current = _Current(
+            leaf.epoch, key, promised, leaf, leaf.seq, opening, opened=leaf.boot_ns
+        )

@@ -12,11 +12,11 @@ from audit.note import read_checkpoint
 from audit.officers import GROUPS
 from audit.payloads import EpochOpen
 from audit.report import Report
-from audit.rows import LogRows
+from audit.rows import Records
 
 
 def check_strays(
-    rows: LogRows, nodes: Mapping[tuple[int, int], bytes], size: int, report: Report
+    rows: Records, nodes: Mapping[tuple[int, int], bytes], size: int, report: Report
 ) -> None:
     """Check that the stored nodes are those of the tree, and that no blob belongs to nothing.
 
@@ -58,7 +58,7 @@ def check_grants(
                 report.blame(None, f"{path.name} is not the grant that record {index} holds")
 
 
-def check_head(rows: LogRows, notes: Sequence[str], size: int, report: Report) -> None:
+def check_head(rows: Records, notes: Sequence[str], size: int, report: Report) -> None:
     """Check that the log holds every checkpoint that the head file has seen.
 
     Args:

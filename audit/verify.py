@@ -8,14 +8,18 @@ tree at its size. Then the stored tree nodes, the grant files and the head file.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from audit.cosign import Witness
 from audit.errors import LogFormatError, NoteFormatError
+from audit.export.check import check_export
+from audit.export.source import ExportRows
 from audit.head import read_head
-from audit.note import VerifierKey
+from audit.note import VerifierKey, read_checkpoint
+from audit.outside import check_receipts, check_seen, read_seen
 from audit.report import Report
-from audit.rows import FORMAT, LogRows
+from audit.rows import FORMAT, Records
 from audit.surroundings import check_grants, check_head, check_strays
 from audit.walk import Walk
 
@@ -24,45 +28,55 @@ Progress = Callable[[int, int], None]
 
 
 def verify_log(
-    rows: LogRows,
+    rows: Records,
     folder: Path,
     *,
     trusted: VerifierKey | None = None,
     head: Path | None = None,
+    seen: Path | None = None,
+    witnesses: Sequence[Witness] = (),
     progress: Progress | None = None,
 ) -> Report:
-    """Verify a log; a writer may go on appending to it meanwhile.
+    """Verify a log, or an export of one; a writer may go on appending to a log meanwhile.
 
     Args:
-        rows: the log's database.
-        folder: the log's folder, for the grant files.
+        rows: the log's database, or the export.
+        folder: of the log or export, for the grant files.
         trusted: verifier key of the first epoch, from outside the log; None takes the log's own.
         head: the head file to compare with, or None.
+        seen: checkpoints that were kept outside, or None.
+        witnesses: whose word counts; without any, whoever the log names.
         progress: told how far it is.
 
     Raises:
-        OSError: if the head file can not be read.
+        OSError: if a file to compare with can not be read.
+        NoteFormatError: if `seen` holds no checkpoints.
     """
     report = Report()
     # The head is read first: a running writer adds to it, so later it may know more than we walk.
-    seen = None if head is None else list(read_head(head))
+    kept = None if head is None else list(read_head(head))
+    outside = [] if seen is None else read_seen(seen)
     try:
         size, newest = rows.extent()
         report.records = size
         key = _root_of_trust(rows, trusted, report)
-        walk = Walk(rows, key, report, size)
+        walk = Walk(rows, key, report, size, {read_checkpoint(note).size for note in outside})
         walk.run(progress)
         walk.finish(newest)
         check_strays(rows, walk.nodes, size, report)
         check_grants(folder, report.openings, report)
-        if seen is not None:
-            check_head(rows, seen, size, report)
+        if isinstance(rows, ExportRows):
+            check_export(rows, report)
+        check_receipts(rows, witnesses, report)
+        check_seen(outside, walk.roots, size, witnesses, report)
+        if kept is not None:
+            check_head(rows, kept, size, report)
     except (sqlite3.Error, LogFormatError) as error:
-        report.blame(None, f"the database is damaged: {error}")
+        report.blame(None, f"the {rows.kind} is damaged: {error}")
     return report
 
 
-def _root_of_trust(rows: LogRows, trusted: VerifierKey | None, report: Report) -> VerifierKey:
+def _root_of_trust(rows: Records, trusted: VerifierKey | None, report: Report) -> VerifierKey:
     """The key to check by: the given one, or the log's own word for it.
 
     Raises:
@@ -82,7 +96,11 @@ def _root_of_trust(rows: LogRows, trusted: VerifierKey | None, report: Report) -
     elif stated != str(trusted):
         report.blame(None, f"the log names another verifier key, {stated or 'none'}")
     if facts.get("format") != FORMAT:
-        report.blame(None, f"the log is of the format {facts.get('format')}, not {FORMAT}")
+        report.blame(
+            None,
+            f"the log is of the format {facts.get('format')}, and this tool reads {FORMAT}: "
+            "check it with the release that wrote it",
+        )
     if facts.get("origin") != trusted.name:
         report.blame(None, f"the log calls itself {facts.get('origin')}, not {trusted.name}")
     report.origin, report.vkey = trusted.name, str(trusted)

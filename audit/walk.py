@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from audit.errors import LeafFormatError, NoteFormatError, NoteSignatureError
@@ -17,17 +17,25 @@ from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier
 from audit.note import VerifierKey, read_checkpoint
 from audit.report import Report
-from audit.rows import LogRows, Row
+from audit.rows import Records, Row
 from audit.succession import Succession
 
 _CHUNK: Final = 1024  # records read by one query, and between two reports of progress
+_INDEX: Final = slice(8, 16)  # where a leaf says which record it is
 _PREV: Final = slice(104, 136)  # where a leaf holds the hash of the one before
 
 
 class Walk:
     """One verification under way."""
 
-    def __init__(self, rows: LogRows, trusted: VerifierKey, report: Report, size: int) -> None:
+    def __init__(
+        self,
+        rows: Records,
+        trusted: VerifierKey,
+        report: Report,
+        size: int,
+        watched: Collection[int] = (),
+    ) -> None:
         """Start before the first record.
 
         Args:
@@ -35,12 +43,15 @@ class Walk:
             trusted: verifier key of epoch 0.
             report: takes what is found.
             size: records to walk.
+            watched: sizes at which the root is kept in `roots`.
         """
+        self.roots: dict[int, bytes] = {}
         self.nodes: dict[tuple[int, int], bytes] = {}
         self._rows = rows
         self._trusted = trusted
         self._report = report
         self._size = size
+        self._watched = frozenset(watched)
         self._succession = Succession(report, trusted)
         self._tree = Frontier()
         self._prev = NO_HASH
@@ -120,6 +131,8 @@ class Walk:
         """The hash that this leaf was meant to have, if it is this leaf that was changed."""
         if len(sight) < 2 or sight[1].index != sight[0].index + 1:
             return None
+        if sight[1].leaf[_INDEX] != sight[1].index.to_bytes(8, "big"):
+            return None  # another record was moved into that place: it says nothing about this one
         meant, following = sight[1].leaf[_PREV], leaf_hash(sight[1].leaf)
         if meant == actual or len(meant) != len(NO_HASH):
             return None
@@ -173,7 +186,9 @@ class Walk:
             ("content", row.content, leaf.content_hash),
         )
         for name, blob, expected in parts:
-            sound[name] = (NO_HASH if blob is None else hashlib.sha256(blob).digest()) == expected
+            kept_back = blob is None and row.withheld and not leaf.flags & LeafFlag.PLAIN_META
+            actual = NO_HASH if blob is None else hashlib.sha256(blob).digest()
+            sound[name] = actual == expected or kept_back
             if not sound[name]:
                 self._report.blame(
                     row.index, f"its {name} {'is missing' if blob is None else 'was changed'}"
@@ -186,6 +201,8 @@ class Walk:
         for level, position, full in self._tree.add(node):
             if not self._broken:
                 self.nodes[level, position] = full
+        if index + 1 in self._watched and not self._broken:
+            self.roots[index + 1] = self._tree.root()
         note = self._notes.get(index + 1)
         if note is not None:
             self._checkpoint(index + 1, note)

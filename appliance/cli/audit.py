@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import click
 
+from appliance.cli.audit_export import exported
 from appliance.cli.common import json_option, open_log, print_json, words
 from appliance.settings import Settings
 from audit.errors import AuditError
-from audit.note import VerifierKey
+from audit.note import VerifierKey, read_checkpoint
+from audit.outside import last_word
 from audit.reader import open_rows
 from audit.report import Report
+from audit.syslog import format_line
 from audit.verify import verify_log
+from audit.witness import WitnessRequest, make_request
 
 _EXIT_UNREADABLE: Final = 4  # as `cloister-audit verify` has it; 1 to 3 are verdicts
 
@@ -44,6 +50,110 @@ def status(as_json: bool) -> None:
         click.echo(f"{name.replace('_', ' '):<{width}}  {lines[0]}")
         for line in lines[1:]:
             click.echo(f"{'':<{width}}  {line}")
+
+
+@command.command("export")
+@click.option("--all", "everything", is_flag=True, help="The blobs of all records.")
+@click.option("--since", type=click.DateTime(), help="Blobs of records since this time (UTC).")
+@click.option("--until", type=click.DateTime(), help="Blobs of records before this time (UTC).")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder; empty, or of an export."
+)
+@click.option("--reason", help="Why it is made; officers read it in the log.")
+@json_option
+def export(
+    everything: bool,
+    since: datetime | None,
+    until: datetime | None,
+    out: Path,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Write the log, or some of it, into a folder that anybody can check and carry away.
+
+    The folder holds every leaf, the tree, the checkpoints and the grants, and the sealed blobs that
+    were asked for. It opens to the officers' keys as the log does. Given again, the same command
+    goes on with an export that was broken off. The log has a record before and after.
+
+    \b
+    Examples:
+      cloister audit export --all --out /media/stick/export
+      cloister audit export --since 2026-11-01 --until 2026-12-01 --out november --reason "Case 12"
+      cloister-audit verify /media/stick/export --vkey-file commissioning.vkey
+    """
+    if everything == bool(since or until):
+        raise click.UsageError("Give --all, or --since and --until.")
+    settings = Settings()
+    with open_log(settings) as log:
+        done = exported(log, settings.audit, out, since, until, reason)
+    if as_json:
+        print_json(asdict(done))
+        return
+    facts = done.facts
+    click.echo(
+        f"{out}: {done.files} files, {facts.size} records, {facts.end - facts.first} with their "
+        f"sealed blobs. SHA256SUMS has the digest {done.digest}"
+    )
+
+
+@command.command("checkpoint")
+@click.option("-o", "output", type=click.Path(path_type=Path), help="File for a witness's laptop.")
+@click.option("--since", type=click.IntRange(min=0), help="Records that the witness saw last.")
+@click.option("--syslog", is_flag=True, help="Print one line for a log host (RFC 5424) instead.")
+def checkpoint(output: Path | None, since: int | None, syslog: bool) -> None:
+    """Write how the log stands for somebody outside, who makes its end safe from being cut off.
+
+    A witness checks and signs the file on his own machine (`cloister-audit cosign`); bring his
+    answer back with `cloister audit witness`. Take a line to a log host as often as you can bear
+    to lose records: `cloister doctor` says how many nobody outside has seen.
+
+    \b
+    Examples:
+      cloister audit checkpoint -o checkpoint.json
+      cloister audit checkpoint --syslog | nc -u -q0 loghost 514
+    """
+    if (output is None) == (not syslog):
+        raise click.UsageError("Give -o FILE for a witness, or --syslog for a log host.")
+    settings = Settings()
+    with open_rows(settings.audit) as rows:
+        if output is None:
+            size, note = rows.last_checkpoint() or (0, "")
+            host = read_checkpoint(note).origin.partition("/")[0]
+            click.echo(format_line(note, datetime.now(UTC), host))
+            return
+        witnessed = last_word(rows)
+        known = {0, 0 if witnessed is None else witnessed.size, since or 0}
+        text = make_request(rows, known if since is None else {since}).to_json()
+        size = read_checkpoint(WitnessRequest.parse(text).checkpoint).size
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.FileError(str(output), str(error.strerror)) from error
+    click.echo(
+        f"{output}: {size} records. On the witness's machine: cloister-audit cosign {output}"
+    )
+
+
+@command.command("witness")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def witness(file: Path, as_json: bool) -> None:
+    """Take a witness's answer into the log.
+
+    \b
+    Examples:
+      cloister audit witness cosigned.note
+    """
+    try:
+        note = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.FileError(str(file), str(error)) from error
+    with open_log(Settings()) as log:
+        found = log.witness(note)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        click.echo(f"Witnessed: {found.witnessed} of {found.size} records.")
 
 
 @command.command("verify")

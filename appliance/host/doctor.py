@@ -159,6 +159,16 @@ def _log(settings: Settings) -> str:
     return f"{status.size} records, epoch {status.epoch}, as its head says"
 
 
+def _witness(settings: Settings) -> str:
+    with closing(AuditClient(settings.audit_socket, _ASK_SECONDS)) as client:
+        status = client.status()
+    unseen = status.size - status.witnessed
+    if status.witnessed_at is None:
+        return f"no outsider has seen any of the {unseen} records: cloister audit checkpoint --help"
+    when = datetime.fromtimestamp(status.witnessed_at, UTC)
+    return f"{unseen} records since {when:%Y-%m-%d %H:%M} UTC that no outsider has seen"
+
+
 def _engine(settings: Settings) -> str:
     with EngineClient(settings.engine_socket, _ASK_SECONDS) as client:
         names = client.names()
@@ -227,6 +237,7 @@ _CHECKS: Final[dict[str, Callable[[Settings], str]]] = {
     "database": _database,
     "running": _running,
     "log": _log,
+    "witness": _witness,
     "engine": _engine,
     "listening": _listening,
     "egress": _egress,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from audit.cli import keygen, verify
+from audit.cli import cosign, keygen, search, verify
 from audit.cli import open as open_command
 from audit.cli.usage import EXIT_USAGE
 from audit.errors import AuditError
@@ -15,10 +15,21 @@ from audit.errors import AuditError
 _DESCRIPTION = """\
 Verify and open an audit log, without the appliance's help.
 
-  keygen   make an officer's key
+  keygen   make an officer's or a witness's key
   verify   check that nothing was changed, removed or reordered
+  cosign   witness a checkpoint, so that nothing before it can be cut off unnoticed
+  search   find records by their metadata; needs one officer's key
   open     read records; needs a key of both groups of officers
 """
+
+
+_COMMANDS: Final = {
+    "keygen": keygen,
+    "verify": verify,
+    "cosign": cosign,
+    "search": search,
+    "open": open_command,
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, module in (("keygen", keygen), ("verify", verify), ("open", open_command)):
+    for name, module in _COMMANDS.items():
         command = commands.add_parser(
             name,
             help=(module.__doc__ or "").partition(": ")[2].strip(),

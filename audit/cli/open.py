@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from audit.age import Identity
+from audit.cli.moments import moment
 from audit.cli.printing import as_json_line, as_text
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
 from audit.cli.verify import add_log_arguments, trusted_key
 from audit.errors import NoMatchingIdentityError, TwoOfficersNeededError
+from audit.grants import EpochSecrets
 from audit.keyfile import read_identities
 from audit.opening import (
     ClosedRecord,
@@ -27,9 +28,9 @@ from audit.opening import (
     log_name,
     open_epoch,
 )
-from audit.reader import open_rows
+from audit.reader import open_records
 from audit.report import Report, Verdict
-from audit.rows import LogRows
+from audit.rows import Records, Row
 from audit.verify import verify_log
 
 EXIT_INCOMPLETE: Final = 1
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--record", metavar="ID", help="one record, by event id or number")
-    which.add_argument("--since", type=_day, metavar="DATE", help="records since a day or time")
+    which.add_argument("--since", type=moment, metavar="DATE", help="records since a day or time")
     which.add_argument("--last", type=_count, metavar="N", help="the last N records")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     """Open and print; returns the exit status."""
     identities = [identity for path in options.key for identity in read_identities(path)]
     trusted = trusted_key(options)
-    with open_rows(options.log) as rows:
+    with open_records(options.log) as rows:
         report = verify_log(rows, options.log, trusted=trusted, progress=show_progress("verified"))
         print("\n".join(report.summary()), file=sys.stderr)
         try:
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_records(
     options: argparse.Namespace,
-    rows: LogRows,
+    rows: Records,
     report: Report,
     identities: list[Identity],
     selection: range,
@@ -116,20 +117,22 @@ def _print_records(
 
 
 def _opened(
-    rows: LogRows,
+    rows: Records,
     report: Report,
     spans: list[EpochSpan],
-    secrets: dict[int, bytearray],
+    secrets: dict[int, EpochSecrets],
     selection: range,
 ) -> Iterator[OpenedRecord | ClosedRecord]:
-    wanted: Callable[[int], bool] = selection.__contains__
+    def wanted(row: Row) -> bool:
+        return row.index in selection
+
     for span in spans:
         if span.number in secrets:
             log = log_name(report.openings[0][2])
             yield from open_epoch(rows, span, secrets[span.number], log, wanted)
 
 
-def _selection(options: argparse.Namespace, rows: LogRows, report: Report) -> range:
+def _selection(options: argparse.Namespace, rows: Records, report: Report) -> range:
     """The records that are asked for, before the time is looked at."""
     if options.record is not None:
         index = _find(rows, options.record)
@@ -141,26 +144,13 @@ def _selection(options: argparse.Namespace, rows: LogRows, report: Report) -> ra
     return range(report.records)
 
 
-def _find(rows: LogRows, name: str) -> int | None:
+def _find(rows: Records, name: str) -> int | None:
     if name.isascii() and name.isdigit():
         return int(name)
     try:
         return rows.index_of(UUID(name).bytes)
     except ValueError as error:
         raise UsageError(f"{name} is neither an event id nor a record's number.") from error
-
-
-def _day(text: str) -> int:
-    """A day or time, UTC unless it says otherwise, in nanoseconds since 1970."""
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text} is no date; write 2026-11-23 or 2026-11-23T14:00"
-        ) from error
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return int(when.timestamp()) * 1_000_000_000
 
 
 def _count(text: str) -> int:

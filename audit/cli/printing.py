@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from audit.leaf import NO_TOKEN
 from audit.opening import OpenedRecord
 from audit.report import format_time
 
@@ -26,6 +27,8 @@ def as_json_line(record: OpenedRecord) -> str:
         "boot_ns": leaf.boot_ns,
         "actor_token": leaf.actor.hex(),
         "subject_token": leaf.subject.hex(),
+        "actor": record.actor,
+        "subject": record.subject,
         "meta": record.meta,
         "content": record.content,
     }
@@ -37,7 +40,7 @@ def as_text(record: OpenedRecord) -> str:
     leaf = record.leaf
     head = f"record {leaf.index}  {leaf.kind.label}  {format_time(leaf.wall_ns)}  {record.event}"
     lines = [head]
-    facts = dict(record.meta)
+    facts = {**_people(record), **record.meta}
     nested = facts.pop("meta", None)
     lines += _fields({key: value for key, value in facts.items() if value is not None}, "  ")
     if isinstance(nested, dict):
@@ -46,6 +49,16 @@ def as_text(record: OpenedRecord) -> str:
         lines.append("  content:")
         lines += _fields(record.content, "    ")
     return "\n".join(lines) + "\n"
+
+
+def _people(record: OpenedRecord) -> dict[str, str | None]:
+    """Names where they are known, else the tokens that stand for them."""
+    people: dict[str, str | None] = {}
+    for field in ("actor", "subject"):
+        name, token = getattr(record, field), getattr(record.leaf, field)
+        people[field] = name
+        people[f"{field} token"] = token.hex() if name is None and token != NO_TOKEN else None
+    return people
 
 
 def _fields(values: Mapping[str, Any], indent: str) -> Iterator[str]:

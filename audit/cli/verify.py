@@ -8,9 +8,11 @@ from pathlib import Path
 
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
+from audit.cosign import Witness
 from audit.errors import NoteFormatError
+from audit.export.layout import FACTS
 from audit.note import VerifierKey
-from audit.reader import open_rows
+from audit.reader import open_records
 from audit.verify import verify_log
 
 EPILOG = """\
@@ -21,6 +23,12 @@ examples:
 
   cloister-audit verify ./copy-of-the-log --json
       The same for a program. Without --vkey the log's own word for its key is taken.
+
+  cloister-audit verify LOGDIR --seen cosigned.note --witness "$(cat laptop.vkey)"
+      Compare with what a witness or a log host kept: shows a log that was rolled back.
+
+  cloister-audit verify ./export --vkey-file commissioning.vkey
+      Check an export: every file, every record, and what it is signed by.
 
 exit status:
   0  intact
@@ -37,13 +45,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", type=Path, metavar="FILE", help="head file to compare with")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
+        "--seen", type=Path, metavar="FILE", help="checkpoints kept outside: notes, syslog lines"
+    )
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="VKEY", help="a witness whose word counts"
+    )
+    parser.add_argument(
         "--require-witness", action="store_true", help="fail unless an outside witness signed"
     )
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what says which log is meant, and by which key."""
-    parser.add_argument("log", type=Path, metavar="LOGDIR", help="folder that holds audit.db")
+    parser.add_argument("log", type=Path, metavar="DIR", help="folder of the log or of an export")
+    add_key_arguments(parser)
+
+
+def add_key_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what says by which key a log is known."""
     key = parser.add_mutually_exclusive_group()
     key.add_argument("--vkey", help="verifier key of the log, <origin>+<id>+<key>")
     key.add_argument("--vkey-file", type=Path, metavar="FILE", help="file that holds it")
@@ -68,17 +87,24 @@ def trusted_key(options: argparse.Namespace) -> VerifierKey | None:
 def run(options: argparse.Namespace) -> int:
     """Verify; returns the exit status."""
     trusted = trusted_key(options)
+    if options.head is not None and (options.log / FACTS).exists():
+        raise UsageError("--head compares with a log. With an export, give --seen.")
     try:
-        with open_rows(options.log) as rows:
+        witnesses = [Witness.parse(vkey) for vkey in options.witness]
+        with open_records(options.log) as rows:
             report = verify_log(
                 rows,
                 options.log,
                 trusted=trusted,
                 head=options.head,
+                seen=options.seen,
+                witnesses=witnesses,
                 progress=show_progress("verified"),
             )
     except OSError as error:
         raise UsageError(f"{error.filename} can not be read: {error.strerror}.") from error
+    except NoteFormatError as error:
+        raise UsageError(str(error)) from error
     report.require_witness = options.require_witness
     if options.json:
         print(json.dumps(report.to_json(), indent=2))

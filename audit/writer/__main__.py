@@ -17,6 +17,7 @@ from typing import Final
 
 from audit.errors import AuditError, SecondWriterError
 from audit.note import is_origin
+from audit.payloads import EpochLimits
 from audit.writer.adopt import JournalSettings
 from audit.writer.journal import Journal
 from audit.writer.keeper import Keeper, Rhythm
@@ -54,8 +55,7 @@ async def _run(options: argparse.Namespace) -> None:
         head=options.head,
         officers=options.officers,
         origin=options.origin,
-        epoch_records=options.epoch_records,
-        epoch_seconds=options.epoch_seconds,
+        limits=EpochLimits(options.epoch_records, options.epoch_seconds),
     )
     journal = Journal(settings)
     rhythm = Rhythm(heartbeat=options.heartbeat_seconds, compare=options.compare_seconds)

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from audit.errors import ReadOnlyError
+from audit.errors import LogFormatError, NoteFormatError, NoteSignatureError, ReadOnlyError
 from audit.head import HeadLog, compare_head
 from audit.leaf import NO_HASH
 from audit.merkle import Frontier
+from audit.outside import last_word
+from audit.payloads import EpochLimits
+from audit.rows import FORMAT, LogRows
 from audit.writer.epoch import LastEpoch, check_ending, last_epoch
 from audit.writer.store import Store
 
@@ -25,16 +28,14 @@ class JournalSettings:
         head: the head file, best on another filesystem.
         officers: the officers' file.
         origin: name of the log.
-        epoch_records: an epoch ends after so many records.
-        epoch_seconds: or after so long, whichever comes first.
+        limits: how long its epochs last.
     """
 
     folder: Path
     head: Path
     officers: Path
     origin: str
-    epoch_records: int = 100_000
-    epoch_seconds: int = 24 * 3600
+    limits: EpochLimits = field(default_factory=EpochLimits)
 
     @property
     def database(self) -> Path:
@@ -54,6 +55,7 @@ class OpenLog:
         prev: hash of the last leaf.
         vkey: verifier key of its first epoch, empty while it is empty.
         checkpoint: the newest signed note.
+        witnessed: size that a witness saw last, and when, in seconds since 1970.
     """
 
     store: Store
@@ -63,6 +65,7 @@ class OpenLog:
     prev: bytes = NO_HASH
     vkey: str = ""
     checkpoint: str = ""
+    witnessed: tuple[int, int | None] = (0, None)
 
     def close(self) -> None:
         """Close both files."""
@@ -109,6 +112,12 @@ def _adopt(log: OpenLog, settings: JournalSettings) -> None:
     if log.last is None:
         return
     facts, size = rows.facts(), rows.size()
+    if facts.get("format") != FORMAT:
+        raise ReadOnlyError(
+            f"{settings.folder} holds a log of the format {facts.get('format')}; this version "
+            f"writes {FORMAT}. Move the folder and {settings.head} to the archive and start a new "
+            "log; verify the old one with the release that wrote it."
+        )
     if facts.get("origin") != settings.origin:
         raise ReadOnlyError(
             f"{settings.folder} holds the log {facts.get('origin')}, not {settings.origin}. "
@@ -119,4 +128,15 @@ def _adopt(log: OpenLog, settings: JournalSettings) -> None:
     log.prev = log.last.last_hash
     log.vkey = facts["vkey"]
     log.checkpoint = newest[1] if newest else ""
+    log.witnessed = _witnessed(rows)
     check_ending(log.last, log.checkpoint, size, log.tree.root())
+
+
+def _witnessed(rows: LogRows) -> tuple[int, int | None]:
+    try:
+        word = last_word(rows)
+    except (LogFormatError, NoteFormatError, NoteSignatureError) as error:
+        raise ReadOnlyError(
+            f"The newest word of a witness does not read: {error}. Verify the log."
+        ) from error
+    return (0, None) if word is None else (word.size, word.when)

@@ -49,20 +49,19 @@ class Draft:
     def add(self, request: AppendRequest) -> int:
         """Seal a client's record and return its index."""
         now = self._clock.now()
-        flags = 0 if request.content is None else LeafFlag.CONTENT
+        index, log = self.epoch.index, self._log
         leaf = self._leaf(
             request.kind,
-            flags,
+            LeafFlag.CONTENT,
             now,
             request.event,
-            self.epoch.tokens.token("actor", request.actor),
-            self.epoch.tokens.token("subject", request.subject),
+            index.token("actor", request.actor),
+            index.token("subject", request.subject),
         )
-        header, ratchet = leaf.header(), self.epoch.ratchet
-        meta = seal(ratchet.meta_key(), _sealed_meta(request, now), self._log, header, META)
-        content = None
-        if request.content is not None:
-            content = seal(ratchet.content_key(), request.content, self._log, header, CONTENT)
+        header, marks = leaf.header(), index.marks(request.marked, leaf.index)
+        text = _sealed_meta(request, now)
+        meta = seal(self.epoch.metadata.key(), text, log, header, META, marks)
+        content = seal(self.epoch.contents.key(), request.content, log, header, CONTENT)
         if request.kind is LeafType.PROMPT:
             self.batch.asked.append(request.event)
         if request.answers is not None:
@@ -101,7 +100,7 @@ class Draft:
             flags=flags,
             index=self.tree.size,
             epoch=self.epoch.number,
-            seq=self.epoch.ratchet.position,
+            seq=self.epoch.position,
             boot_ns=now.boot,
             wall_ns=now.wall,
             boot_id=self._boot,
@@ -117,19 +116,14 @@ class Draft:
         self.prev = leaf_hash(leaf)
         self.batch.nodes += self.tree.add(self.prev)
         self.batch.rows.append(Row(index, leaf, meta, content))
-        self.epoch.ratchet.advance()
+        self.epoch.advance()
         return index
 
 
 def _sealed_meta(request: AppendRequest, now: Instant) -> bytes:
     """The metadata that gets sealed, as canonical JSON; the keys stand in canonical order."""
-    parts = (
-        b'{"actor":' + canonical(request.actor),
-        b'"meta":' + request.meta,
-        b'"subject":' + canonical(request.subject),
-        f'"time":"{iso_time(now.wall)}","type":"{request.kind.label}","version":1}}'.encode(),
-    )
-    return b",".join(parts)
+    stamp = f'"time":"{iso_time(now.wall)}","type":"{request.kind.label}","version":2'
+    return b'{"meta":' + request.meta + b"," + stamp.encode() + b"}"
 
 
 def iso_time(wall_ns: int) -> str:

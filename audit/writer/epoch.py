@@ -9,14 +9,15 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.errors import LogFormatError, NoteFormatError, NoteSignatureError, ReadOnlyError
-from audit.grants import grant_name, seal_shares
+from audit.grants import EpochSecrets, grant_name, seal_grants
+from audit.index import Index
 from audit.leaf import Leaf, LeafType, leaf_hash
 from audit.note import Checkpoint, VerifierKey, sign_checkpoint
 from audit.officers import GROUPS, load_officers
-from audit.payloads import CLOSED, UNCLEAN, EpochOpen, PreviousEpoch
-from audit.ratchet import SECRET_SIZE, Ratchet, Tokens
+from audit.payloads import CLOSED, UNCLEAN, EpochLimits, EpochOpen, PreviousEpoch
+from audit.ratchet import CONTENTS, METADATA, Ratchet
 from audit.rows import LogRows
-from audit.secret import random_secret
+from audit.secret import wipe
 from audit.writer.files import write_durably
 from audit.writer.keyring import Keyring
 
@@ -25,7 +26,12 @@ class Epoch:
     """The running epoch; all of it lives in memory only."""
 
     def __init__(
-        self, number: int, origin: str, signer: Ed25519PrivateKey, secret: bytearray, opened: int
+        self,
+        number: int,
+        origin: str,
+        signer: Ed25519PrivateKey,
+        secrets: EpochSecrets,
+        opened: int,
     ) -> None:
         """Start at the first record.
 
@@ -33,13 +39,16 @@ class Epoch:
             number: from 0.
             origin: name of the log.
             signer: key that signs this epoch's checkpoints.
-            secret: `R[0]`, 32 bytes; taken over and wiped step by step.
+            secrets: of the epoch; taken over, and wiped step by step.
             opened: CLOCK_BOOTTIME at its start, nanoseconds.
         """
         self.number = number
         self.opened = opened
-        self.tokens = Tokens(secret)
-        self.ratchet = Ratchet(secret)
+        self.index = Index(secrets.metadata)
+        self.metadata = Ratchet(secrets.metadata, METADATA)
+        self.contents = Ratchet(secrets.contents(), CONTENTS)
+        for share in secrets.shares.values():
+            wipe(share)
         self.verifier = VerifierKey(origin, signer.public_key().public_bytes_raw())
         self._signer = signer
 
@@ -49,10 +58,21 @@ class Epoch:
             Checkpoint(self.verifier.name, size, root), self._signer, self.verifier
         )
 
+    @property
+    def position(self) -> int:
+        """Records so far."""
+        return self.metadata.position
+
+    def advance(self) -> None:
+        """Move both compartments to the next record's secrets."""
+        self.metadata.advance()
+        self.contents.advance()
+
     def erase(self) -> None:
         """Overwrite its secrets."""
-        self.ratchet.erase()
-        self.tokens.erase()
+        self.metadata.erase()
+        self.contents.erase()
+        self.index.erase()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +119,9 @@ def last_epoch(rows: LogRows) -> LastEpoch | None:
 class EpochMaker:
     """Makes epochs: fetches the promised key, promises the next, seals to the officers."""
 
-    def __init__(self, origin: str, officers: Path, keyring: Keyring, grants: Path) -> None:
+    def __init__(
+        self, origin: str, officers: Path, keyring: Keyring, grants: Path, limits: EpochLimits
+    ) -> None:
         """Say where keys and officers are found.
 
         Args:
@@ -107,11 +129,13 @@ class EpochMaker:
             officers: path of the officers' file; read anew for each epoch.
             keyring: signing keys.
             grants: folder for the age files.
+            limits: how long each epoch may last.
         """
         self._origin = origin
         self._officers = officers
         self._keyring = keyring
         self._grants = grants
+        self._limits = limits
 
     def make(self, number: int, promised: bytes | None, now: int) -> tuple[Epoch, EpochOpen]:
         """Make the next epoch and its opening record; nothing counts until that is durable.
@@ -137,17 +161,18 @@ class EpochMaker:
             signer = self._keyring.load(number, promised)
         following = Ed25519PrivateKey.generate()
         self._keyring.store(number + 1, following)
-        secret = random_secret(SECRET_SIZE)
+        secrets = EpochSecrets.generate()
         opening = EpochOpen(
             origin=self._origin,
             key=signer.public_key().public_bytes_raw(),
             next_key=following.public_key().public_bytes_raw(),
-            grants=seal_shares(secret, officers, self._origin, number),
+            grants=seal_grants(secrets, officers, self._origin, number),
             recipients={group: officers.recipients(group) for group in GROUPS},
+            limits=self._limits,
             previous=None,
         )
         self._write_grants(number, opening)
-        return Epoch(number, self._origin, signer, secret, now), opening
+        return Epoch(number, self._origin, signer, secrets, now), opening
 
     def settle(self, number: int) -> None:
         """Once the epoch is durable: erase every signing key on disk but the next one's."""

@@ -6,9 +6,9 @@ Not thread-safe: the service calls it from one thread, except `write_head`, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from audit.blob import log_id
@@ -17,7 +17,8 @@ from audit.head import HeadLog, compare_head
 from audit.leaf import LeafType
 from audit.merkle import Frontier, inclusion_path
 from audit.note import VerifierKey
-from audit.payloads import CLOSED, PreviousEpoch
+from audit.officers import load_officers
+from audit.payloads import CLOSED, PreviousEpoch, WitnessReceipt
 from audit.proof import format_proof
 from audit.rows import FORMAT
 from audit.writer.adopt import JournalSettings, OpenLog, open_log
@@ -30,6 +31,7 @@ from audit.writer.keyring import Keyring
 from audit.writer.recent import RecentEvents
 from audit.writer.request import AppendRequest
 from audit.writer.store import Store
+from audit.writer.witnessing import check_word
 
 VKEY_FILE: Final = "log.vkey"
 _UNANSWERED_PER_RECORD: Final = 1000
@@ -45,6 +47,8 @@ class Standing:
     epoch: int | None = None
     checkpoint: str = ""
     vkey: str = ""
+    witnessed: int = 0
+    witnessed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class Journal:
             settings.officers,
             Keyring(settings.folder / "keys"),
             settings.folder / "grants",
+            settings.limits,
         )
         self._recent = RecentEvents()
         self._running: _Running | None = None
@@ -148,12 +153,27 @@ class Journal:
 
     def heartbeat(self) -> Committed:
         """Record that the writer lives; raises as `append`."""
-        running = self._need()
-        draft = self._draft(running)
-        draft.add_own(LeafType.HEARTBEAT)
-        note = draft.checkpoint()
-        self._commit(running, draft)
-        return Committed((note,))
+        return self._add_own(LeafType.HEARTBEAT)
+
+    def check_witness(self, note: str) -> WitnessReceipt:
+        """Check a cosigned checkpoint, and remember what the witness saw.
+
+        Raises:
+            RecordRefusedError: if it is no word of a known witness about this log.
+            ReadOnlyError: if it shows that the log was rolled back or exchanged.
+            OfficersFileError: if the witnesses can not be read.
+            NotDurableError: while the log is not open.
+        """
+        witnesses = load_officers(self._settings.officers).witnesses
+        rows, standing = self._need().store.rows, self.standing
+        receipt, size, when = check_word(rows, standing.size, witnesses, note)
+        if size >= standing.witnessed:
+            self.standing = replace(standing, witnessed=size, witnessed_at=when)
+        return receipt
+
+    def add_witness(self, receipt: WitnessReceipt) -> Committed:
+        """Record a witness's word; raises as `append`."""
+        return self._add_own(LeafType.WITNESS, receipt.to_json())
 
     def idle_seconds(self) -> float:
         """Time since the last record, in seconds."""
@@ -163,10 +183,10 @@ class Journal:
         """Whether the running epoch has had its time or its records."""
         if self._running is None:
             return False
-        epoch = self._running.epoch
+        epoch, limits = self._running.epoch, self._settings.limits
         return (
-            epoch.ratchet.position >= self._settings.epoch_records
-            or self._clock.now().boot - epoch.opened >= self._settings.epoch_seconds * _SECOND
+            epoch.position >= limits.records
+            or self._clock.now().boot - epoch.opened >= limits.seconds * _SECOND
         )
 
     def next_epoch(self) -> Committed:
@@ -288,7 +308,8 @@ class Journal:
             _note_unanswered(draft, log.store.unanswered())
         self._note_clock_step(draft)
         note = draft.checkpoint()
-        self.standing = replace(self.standing, vkey=vkey)
+        size, when = log.witnessed
+        self.standing = replace(self.standing, vkey=vkey, witnessed=size, witnessed_at=when)
         self._running = running
         self._commit(running, draft)
         self._settle(epoch)
@@ -335,6 +356,14 @@ class Journal:
         """A step while the writer was down shows too, if the machine did not boot in between."""
         if log.last is not None and log.last.last.boot_id == self._boot:
             self._clock_offset = log.last.last.wall_ns - log.last.last.boot_ns
+
+    def _add_own(self, kind: LeafType, payload: Mapping[str, Any] | None = None) -> Committed:
+        running = self._need()
+        draft = self._draft(running)
+        draft.add_own(kind, payload)
+        note = draft.checkpoint()
+        self._commit(running, draft)
+        return Committed((note,))
 
     def _note_clock_step(self, draft: Draft) -> None:
         now = self._clock.now()

@@ -16,7 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
-from audit.errors import AuditError, LogUnavailableError, NotDurableError, ReadOnlyError
+from audit.errors import (
+    AuditError,
+    LogUnavailableError,
+    NotDurableError,
+    OfficersFileError,
+    ReadOnlyError,
+    RecordRefusedError,
+)
 from audit.protocol import Receipt
 from audit.writer.intake import Outcome
 from audit.writer.journal import Committed, Journal
@@ -117,6 +124,33 @@ class Keeper:
                 return await self._in_order(self._journal.proof, index)
         except NotDurableError as error:
             raise self._unavailable() from error
+
+    async def witness(self, note: str) -> None:
+        """Take a witness's word into the log.
+
+        Raises:
+            LogUnavailableError: if the log takes none, or the word shows that it was rolled back.
+            RecordRefusedError: if it is no word of a known witness.
+        """
+        async with self._busy:
+            await self._head_written()
+            if self.health != OK:
+                raise self._unavailable()
+            try:
+                receipt = await self._in_order(self._journal.check_witness, note)
+            except OfficersFileError as error:
+                raise RecordRefusedError(str(error)) from error
+            except (NotDurableError, ReadOnlyError) as error:
+                self._fail(error)
+                raise self._unavailable() from error
+
+            async def work() -> None:
+                self._committed(await self._in_order(self._journal.add_witness, receipt))
+
+            await self._guarded(work)
+            await self._head_written()
+            if self.health != OK:
+                raise self._unavailable()
 
     async def commit_forever(self) -> None:
         """Bring batches to the disk until `stop`, and what waits then."""

@@ -12,6 +12,7 @@ import rfc8785
 
 from audit.blob import pack_content
 from audit.errors import RecordRefusedError
+from audit.index import marked_values
 from audit.leaf import LeafType
 from audit.uuid7 import uuid7
 
@@ -39,7 +40,8 @@ class AppendRequest:
         actor: who did it.
         subject: whom it is about, or None.
         meta: the caller's metadata as canonical JSON.
-        content: the content's JSON, compressed, or None.
+        marked: what of the metadata can be searched for, by field.
+        content: the names and the content as JSON, compressed.
         digest: over all of the above; tells a retry from another record under the same event.
         answers: event of the prompt that this record answers, or None.
     """
@@ -49,7 +51,8 @@ class AppendRequest:
     actor: str
     subject: str | None
     meta: bytes
-    content: bytes | None
+    marked: dict[str, str]
+    content: bytes
     digest: bytes
     answers: bytes | None
 
@@ -69,15 +72,16 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
     subject = message.get("subject")
     subject = None if subject is None else _name("subject", subject)
     meta = _canonical_meta(message.get("meta"))
-    content = _content_json(message.get("content"))
+    content = _content_json(actor, subject, message.get("content"))
     return AppendRequest(
         kind=kind,
         event=_event("event", message.get("event")) or uuid7().bytes,
         actor=actor,
         subject=subject,
         meta=meta,
-        content=None if content is None else pack_content(content),
-        digest=_digest(kind, actor, subject, meta, content),
+        marked=marked_values(message["meta"]),
+        content=pack_content(content),
+        digest=_digest(kind, meta, content),
         answers=_answered(kind, message["meta"]),
     )
 
@@ -113,13 +117,13 @@ def _canonical_meta(meta: object) -> bytes:
     return text
 
 
-def _content_json(content: object) -> bytes | None:
-    if content is None:
-        return None
-    if not isinstance(content, dict):
+def _content_json(actor: str, subject: str | None, content: object) -> bytes:
+    """What only two officers read: who it was and what was said."""
+    if content is not None and not isinstance(content, dict):
         raise RecordRefusedError("'content' must be a JSON object or null.")
+    value = {"actor": actor, "content": content, "subject": subject}
     try:
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
         raise RecordRefusedError("'content' has text that is not Unicode (half a pair).") from error
 
@@ -137,10 +141,8 @@ def _answered(kind: LeafType, meta: dict[str, Any]) -> bytes | None:
     return _event("meta.begin", meta.get("begin")) if kind is LeafType.ANSWER else None
 
 
-def _digest(
-    kind: LeafType, actor: str, subject: str | None, meta: bytes, content: bytes | None
-) -> bytes:
+def _digest(kind: LeafType, meta: bytes, content: bytes) -> bytes:
     digest = hashlib.sha256()
-    for part in (bytes([kind]), actor.encode(), (subject or "").encode(), meta, content or b""):
+    for part in (bytes([kind]), meta, content):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()

@@ -79,6 +79,7 @@ class Service:
             "append": self._append,
             "status": self._status,
             "proof": self._proof,
+            "witness": self._witness,
         }
 
     async def listen(self, path: Path) -> asyncio.Server:
@@ -188,6 +189,8 @@ class Service:
             root=base64.b64encode(standing.root).decode(),
             epoch=standing.epoch,
             checkpoint=standing.checkpoint,
+            witnessed=standing.witnessed,
+            witnessed_at=standing.witnessed_at,
             started=self._started,
             last_commit=self._keeper.last_commit,
         )
@@ -198,6 +201,13 @@ class Service:
         if not isinstance(index, int) or isinstance(index, bool):
             raise RecordRefusedError("'index' must be a whole number.")
         return {"proof": await self._keeper.proof(index)}
+
+    async def _witness(self, message: dict[str, Any]) -> dict[str, Any]:
+        note = message.get("note")
+        if not isinstance(note, str):
+            raise RecordRefusedError("'note' must be a cosigned checkpoint.")
+        await self._keeper.witness(note)
+        return await self._status(message)
 
     async def _send(self, writer: asyncio.StreamWriter, reply: dict[str, Any]) -> None:
         writer.write(encode_frame(reply))

@@ -1,59 +1,99 @@
 """How long a durable record takes, beside what the disk itself takes, and how fast a log is read.
 
-    python tests/benchmarks/audit.py [FOLDER]
+    python -m tests.benchmarks.audit [FOLDER] [--records 1000000]
 
-The folder decides which disk is measured; the log is removed afterwards.
+The folder decides which disk is measured; everything in it is removed afterwards. With `--records`
+a log of 10,000 records and one of so many are read and exported, each in a process of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import random
+import shutil
+import sqlite3
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import psutil
 
 from audit.client import AuditClient, RecordType
-from audit.keyfile import read_identities
-from audit.opening import OpenedRecord, epoch_secrets, epoch_spans, log_name, open_epoch
-from audit.reader import open_rows
-from audit.verify import verify_log
+from tests.benchmarks.audit_log import make_and_read
 from tests.service.audit.harness import Writer
 
 CONTENT = 4096  # bytes of text that hardly compresses
 SYNCS = 300
-RECORDS_ALONE = 600
-RECORDS_EACH = 600
-CLIENTS = 8
+RECORDS_ALONE = 400
+RECORDS = 4800  # of all clients together
+PROCESSES = 4  # that the clients are spread over
+SMALL = 10_000  # records of the log that the large one is compared with
 
 
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Measure and print."""
-    base = Path(arguments[0]) if arguments else None
-    with tempfile.TemporaryDirectory(dir=base, prefix="bench-") as name:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="where; decides which disk")
+    parser.add_argument("--records", type=int, default=0, help="of the large log to read")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-") as name:
         folder = Path(name)
-        show("bare fdatasync, append 4 KiB", sync_times(folder))
-        with Writer(folder / "w") as writer:
-            show("append, 1 client", append_times(writer.socket, RECORDS_ALONE))
-            show("begin and end of a request", pair_times(writer.socket, RECORDS_ALONE // 2))
-            show_many(writer)
-            print(f"writer's memory            {memory(writer):8.1f} MB")
-            writer.stop()
-            show_reading(writer)
+        show_appends(folder)
+        for count in (SMALL, options.records) if options.records else ():
+            for line in make_and_read(folder / str(count), count):
+                print(line)
+            shutil.rmtree(folder / str(count))
 
 
-def show(name: str, seconds: Sequence[float]) -> None:
-    """Print median and 99th percentile in milliseconds."""
+def show_appends(folder: Path) -> None:
+    """Durable appends, each figure beside that of the disk or the database alone."""
+    sync = show("bare fdatasync, append 4 KiB", sync_times(folder))
+    with Writer(folder / "w") as writer:
+        show("append, 1 client", append_times(writer.socket, RECORDS_ALONE))
+        show("begin and end of a request", pair_times(writer.socket, RECORDS_ALONE // 2))
+        for clients in (8, 64):
+            bare = bare_rate(folder / f"bare-{clients}.db", clients)
+            before = cpu(writer)
+            rate, times = many(writer, clients)
+            cost = (cpu(writer) - before) / RECORDS
+            p99 = show(f"append, {clients} clients", times)
+            print(
+                f"  durable records per second {rate:8.0f}   bare loop, {clients} a commit, "
+                f"{bare:.0f}: {rate / bare:.2f} of it   p99 {p99 / sync:.1f} x fdatasync"
+            )
+            print(f"  writer's processor time  {cost * 1e6:8.0f} us a record")
+        print(f"writer's memory            {memory(writer):8.1f} MB")
+
+
+def bare_rate(path: Path, batch: int) -> float:
+    """Rows a second of a loop that does nothing but insert 4 KiB and commit."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute("PRAGMA synchronous = FULL").fetchall()
+    connection.execute("CREATE TABLE records (idx INTEGER PRIMARY KEY, blob BLOB)")
+    block = os.urandom(CONTENT)
+    started = time.perf_counter()
+    for _ in range(RECORDS // batch):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT INTO records (blob) VALUES (?)", [(block,)] * batch)
+        connection.execute("COMMIT")
+    elapsed = time.perf_counter() - started
+    connection.close()
+    return RECORDS // batch * batch / elapsed
+
+
+def show(name: str, seconds: Sequence[float]) -> float:
+    """Print median and 99th percentile in milliseconds; returns the latter in seconds."""
     ordered = sorted(seconds)
     median = statistics.median(ordered) * 1e3
-    p99 = ordered[int(len(ordered) * 0.99)] * 1e3
-    print(f"{name:<34} median {median:7.2f} ms   p99 {p99:7.2f} ms   n {len(ordered)}")
+    p99 = ordered[int(len(ordered) * 0.99)]
+    print(f"{name:<34} median {median:7.2f} ms   p99 {p99 * 1e3:7.2f} ms   n {len(ordered)}")
+    return p99
 
 
 def sync_times(folder: Path) -> list[float]:
@@ -100,41 +140,34 @@ def pair_times(socket: Path, count: int) -> list[float]:
     return times
 
 
-def show_many(writer: Writer) -> None:
-    """Several client processes at once."""
-    started = time.perf_counter()
-    with multiprocessing.get_context("spawn").Pool(CLIENTS) as pool:
-        pool.starmap(append_times, [(writer.socket, 1, 9)] * CLIENTS, chunksize=1)
+def many(writer: Writer, clients: int) -> tuple[float, list[float]]:
+    """Several client processes at once, each with several threads: records a second, and times."""
+    processes = min(PROCESSES, clients)
+    threads = clients // processes
+    each = RECORDS // clients
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        pool.starmap(threaded_times, [(writer.socket, 1, 1, 9)] * processes, chunksize=1)
         started = time.perf_counter()
-        jobs = [(writer.socket, RECORDS_EACH, number) for number in range(CLIENTS)]
-        times = pool.starmap(append_times, jobs, chunksize=1)
+        jobs = [(writer.socket, threads, each, number) for number in range(processes)]
+        times = pool.starmap(threaded_times, jobs, chunksize=1)
         elapsed = time.perf_counter() - started
-    show(f"append, {CLIENTS} clients", [one for each in times for one in each])
-    print(f"  durable records per second  {CLIENTS * RECORDS_EACH / elapsed:8.0f}")
+    return clients * each / elapsed, [one for found in times for one in found]
 
 
-def show_reading(writer: Writer) -> None:
-    """Verify the whole log, then open every record."""
-    keys = [one for name in ("a.key", "b.key") for one in read_identities(writer.root / name)]
-    with open_rows(writer.log) as rows:
-        started = time.process_time()
-        report = verify_log(rows, writer.log, head=writer.head)
-        verified = time.process_time() - started
-        spans = epoch_spans(report.openings, report.records)
-        secrets, _ = epoch_secrets(spans, keys)
-        name = log_name(report.openings[0][2])
-        started = time.process_time()
-        opened = sum(
-            isinstance(record, OpenedRecord)
-            for span in spans
-            for record in open_epoch(rows, span, secrets[span.number], name, lambda _: True)
+def threaded_times(socket: Path, threads: int, count: int, seed: int) -> list[float]:
+    """Time the records of several clients in one process."""
+    with ThreadPoolExecutor(threads) as pool:
+        found = pool.map(
+            lambda number: append_times(socket, count, seed * threads + number), range(threads)
         )
-        decrypted = time.process_time() - started
-    print(f"{report.verdict.name}: {report.records} records, {report.checkpoints} checkpoints")
-    print(f"verify                     {report.records / verified:8.0f} records/s of one core")
-    print(f"open                       {opened / decrypted:8.0f} records/s of one core")
-    both = report.records / (verified + decrypted)
-    print(f"verify and open            {both:8.0f} records/s of one core")
+        return [one for times in found for one in times]
+
+
+def cpu(writer: Writer) -> float:
+    """Processor time that the writer has used, in seconds."""
+    assert writer.process is not None
+    times = psutil.Process(writer.process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def memory(writer: Writer) -> float:
@@ -145,4 +178,4 @@ def memory(writer: Writer) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

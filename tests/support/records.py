@@ -19,6 +19,7 @@ from audit.opening import (
     open_epoch,
 )
 from audit.reader import open_rows
+from audit.rows import Row
 from audit.verify import verify_log
 
 
@@ -54,7 +55,7 @@ def find(records: Iterable[Record], record_id: str) -> tuple[Record, Record]:
     return begin, end
 
 
-def _all(_: int) -> bool:
+def _all(_: Row) -> bool:
     return True
 
 
@@ -65,8 +66,8 @@ def _record(opened: OpenedRecord | ClosedRecord) -> Record:
         index=opened.leaf.index,
         event=opened.event,
         type=opened.leaf.kind.label,
-        actor=opened.meta.get("actor") if sealed else None,
-        subject=opened.meta.get("subject") if sealed else None,
+        actor=opened.actor,
+        subject=opened.subject,
         meta=opened.meta.get("meta", {}) if sealed else opened.meta,
         content=opened.content,
     )

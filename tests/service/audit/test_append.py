@@ -46,8 +46,8 @@ def test_begin_and_end_of_an_answer_are_read_by_two_officers(
     (prompt,) = opened(writer, "--record", str(begin))
     (answer,) = opened(writer, "--record", end.event)
     assert prompt["type"] == "prompt"
-    assert prompt["meta"]["actor"] == "m.keller"
-    assert prompt["meta"]["subject"] == "case-12"
+    assert prompt["actor"] == "m.keller"
+    assert prompt["subject"] == "case-12"
     assert prompt["content"] == {"prompt": "Wie hoch ist die Dosis?"}
     assert answer["content"] == {"answer": "Zwei Tabletten."}
     assert answer["meta"]["meta"]["begin"] == str(begin)

@@ -6,15 +6,29 @@ import random
 import threading
 from pathlib import Path
 
+import pytest
+
 from audit.client import AuditClient, LogUnavailableError, Receipt, RecordType
 from tests.service.audit.harness import Writer, opened, verify
 from tests.support.wait import wait_until
 
 KILLS = 12
+MANY_KILLS = 500
 CLIENTS = 6
 
 
 def test_every_acknowledged_record_survives_a_kill_at_any_moment(root: Path) -> None:
+    kill_often(root, KILLS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_acknowledged_record_survives_five_hundred_kills(root: Path) -> None:
+    kill_often(root, MANY_KILLS)
+
+
+def kill_often(root: Path, kills: int) -> None:
+    """Kill a writer under load at random moments, and look for every acknowledged record."""
     chance = random.Random(20261123)  # noqa: S311 - moments to kill at, nothing secret
     acknowledged: list[Receipt] = []
     lock = threading.Lock()
@@ -31,7 +45,7 @@ def test_every_acknowledged_record_survives_a_kill_at_any_moment(root: Path) -> 
             return
 
     writer = Writer(root)
-    for _ in range(KILLS):
+    for _ in range(kills):
         writer.start()
         clients = [AuditClient(writer.socket) for _ in range(CLIENTS)]
         threads = [threading.Thread(target=write, args=(client,)) for client in clients]
@@ -47,11 +61,11 @@ def test_every_acknowledged_record_survives_a_kill_at_any_moment(root: Path) -> 
         writer.stop()
     report = verify(writer)
     assert report["verdict"] == "intact"
-    assert report["epochs"] == KILLS + 1
+    assert report["epochs"] == kills + 1
     unclean = [remark for remark in report["remarks"] if "ended unclean" in remark]
-    assert len(unclean) == KILLS
+    assert len(unclean) == kills
     stored = {record["event"]: record["index"] for record in opened(writer)}
-    assert len(acknowledged) > KILLS
+    assert len(acknowledged) > kills
     for receipt in acknowledged:
         assert stored[receipt.event] == receipt.index
 

@@ -12,7 +12,7 @@ from audit.client import AuditClient, RecordType
 from audit.keyfile import read_identities
 from audit.officers import GROUPS
 from audit.opening import epoch_secrets, epoch_spans
-from audit.ratchet import Ratchet
+from audit.ratchet import CONTENTS, METADATA, Ratchet
 from audit.reader import open_rows
 from audit.verify import verify_log
 from tests.service.audit.harness import Writer
@@ -61,8 +61,9 @@ def test_a_root_who_takes_the_memory_finds_no_key_of_an_earlier_record(
     memory = writable_memory(pid_of(writer))
     secrets = past_secrets(writer)
     assert len(secrets) > 20 * 3
-    current = secrets.pop("current state")
-    assert current in memory, "the search does not find what must be there"
+    for name in ("metadata", "contents"):
+        current = secrets.pop(f"current state of {name}")
+        assert current in memory, "the search does not find what must be there"
     found = [name for name, secret in secrets.items() if secret in memory]
     assert found == []
 
@@ -76,19 +77,23 @@ def past_secrets(writer: Writer) -> dict[str, bytes]:
         report = verify_log(rows, writer.log)
     spans = epoch_spans(report.openings, report.records)
     secrets, _ = epoch_secrets(spans, identities)
-    found = {"epoch secret": bytes(secrets[0])}
-    ratchet = Ratchet(bytearray(secrets[0]))
-    for number in range(20):
-        found[f"state {number}"] = bytes(ratchet._state)
-        found[f"meta key {number}"] = bytes(ratchet.meta_key()[:32])
-        found[f"content key {number}"] = bytes(ratchet.content_key()[:32])
+    opened = secrets[0]
+    found = {"secret of metadata": bytes(opened.metadata), "of contents": bytes(opened.contents())}
+    for name, ratchet in (
+        ("metadata", Ratchet(bytearray(opened.metadata), METADATA)),
+        ("contents", Ratchet(opened.contents(), CONTENTS)),
+    ):
+        for number in range(20):
+            found[f"state {number} of {name}"] = bytes(ratchet._state)
+            found[f"key {number} of {name}"] = bytes(ratchet.key()[:32])
+            ratchet.advance()
         ratchet.advance()
-    ratchet.advance()
-    found["current state"] = bytes(ratchet._state)
+        found[f"current state of {name}"] = bytes(ratchet._state)
     for group, identity in zip(GROUPS, identities, strict=True):
         grant = decrypt(spans[0].opening.grants[group], [identity])
         found[f"share of {group}"] = grant[-65:-1]
         found[f"raw share of {group}"] = bytes.fromhex(grant[-65:-1].decode())
+        found[f"metadata in the grant of {group}"] = grant.splitlines()[4].split()[1]
     return found
 
 

@@ -174,7 +174,7 @@ def test_the_secret_key_is_shown_nowhere(root: Path) -> None:
     assert "SECRET" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("command", ["keygen", "verify", "open"])
+@pytest.mark.parametrize("command", ["keygen", "verify", "search", "open"])
 def test_help_teaches_by_examples(command: str) -> None:
     output = tool(command, "--help")
     assert "examples:" in output

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from audit.age import Identity
 from audit.officers import Officer, Officers, save_officers
+from audit.payloads import EpochLimits
 from audit.protocol import Receipt
 from audit.reader import open_rows
 from audit.report import Report
@@ -64,8 +65,9 @@ class LogFolder:
     def identities(self) -> list[Identity]:
         return [self.compliance, self.security]
 
-    def journal(self, **changes: int) -> Journal:
-        journal = Journal(dataclasses.replace(self.settings, **changes), self.clock)
+    def journal(self, limits: EpochLimits | None = None) -> Journal:
+        settings = dataclasses.replace(self.settings, limits=limits or EpochLimits())
+        journal = Journal(settings, self.clock)
         journal.open()
         return journal
 

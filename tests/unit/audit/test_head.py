@@ -100,6 +100,19 @@ def test_the_head_of_another_log_is_refused(folder: LogFolder, tmp_path: Path) -
         folder.journal()
 
 
+def test_a_log_of_another_format_is_refused_and_left_as_it_is(folder: LogFolder) -> None:
+    write_log(folder, 2)
+    database = sqlite3.connect(folder.settings.database)
+    with database:
+        database.execute("DROP TRIGGER log_no_update")
+        database.execute("UPDATE log SET value = 'cloister-audit/v1' WHERE name = 'format'")
+    database.close()
+    before = folder.settings.database.read_bytes()
+    with pytest.raises(ReadOnlyError, match="format cloister-audit/v1; this version writes"):
+        folder.journal()
+    assert folder.settings.database.read_bytes() == before
+
+
 @pytest.mark.parametrize("garbage", [b"x" * 100_000, b"a\n\n\xe2\x80\x94 b c\n\n"])
 def test_a_head_of_anything_else_is_refused(folder: LogFolder, garbage: bytes) -> None:
     write_log(folder, 2)

@@ -19,6 +19,7 @@ from audit.errors import (
 from audit.leaf import Leaf, LeafType, leaf_hash
 from audit.merkle import check_inclusion
 from audit.note import VerifierKey
+from audit.payloads import EpochLimits
 from audit.proof import parse_proof
 from audit.protocol import Receipt
 from audit.reader import open_rows
@@ -165,7 +166,7 @@ def test_an_end_by_force_is_marked_unclean_at_its_size(folder: LogFolder) -> Non
 
 
 def test_the_next_epoch_opens_when_the_records_are_used_up(folder: LogFolder) -> None:
-    journal = folder.journal(epoch_records=3)
+    journal = folder.journal(EpochLimits(records=3))
     assert not journal.epoch_is_due()
     append(journal, request(), request())
     assert journal.epoch_is_due()
@@ -178,7 +179,7 @@ def test_the_next_epoch_opens_when_the_records_are_used_up(folder: LogFolder) ->
 
 
 def test_the_next_epoch_opens_when_its_time_is_up(folder: LogFolder) -> None:
-    journal = folder.journal(epoch_seconds=3600)
+    journal = folder.journal(EpochLimits(seconds=3600))
     folder.clock.advance(3599)
     assert not journal.epoch_is_due()
     folder.clock.advance(2)

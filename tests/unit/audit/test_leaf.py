@@ -57,7 +57,7 @@ def test_fields_stand_at_the_offsets_of_the_table() -> None:
     assert data[:4] == b"SLA1"
     assert data[4] == 2
     assert data[5] == 1
-    assert data[6:8] == b"\x00\x01"
+    assert data[6:8] == b"\x00\x02"
     assert struct.unpack_from(">QIIQQ", data, 8) == (
         LEAF.index,
         LEAF.epoch,
@@ -90,7 +90,7 @@ def test_every_leaf_reads_back_as_it_was_written(leaf: Leaf) -> None:
 
 @pytest.mark.parametrize(
     ("offset", "value", "says"),
-    [(0, b"X", "SLA1"), (4, b"\x63", "type 99"), (5, b"\x80", "0x80"), (7, b"\x02", "version 1")],
+    [(0, b"X", "SLA1"), (4, b"\x63", "type 99"), (5, b"\x80", "0x80"), (7, b"\x01", "version 2")],
 )
 def test_what_this_version_does_not_know_is_refused(offset: int, value: bytes, says: str) -> None:
     data = bytearray(LEAF.pack())

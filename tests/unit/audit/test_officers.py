@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.age import Identity, encrypt
+from audit.age import Identity, decrypt, encrypt
 from audit.errors import (
     AgeFormatError,
     AuditError,
@@ -17,7 +17,7 @@ from audit.errors import (
     OfficersFileError,
     TwoOfficersNeededError,
 )
-from audit.grants import open_shares, seal_shares
+from audit.grants import EpochSecrets, open_grants, seal_grants
 from audit.keyfile import read_identities
 from audit.officers import Officer, Officers, load_officers, save_officers
 
@@ -28,7 +28,7 @@ OFFICERS = Officers(
         "security": (Officer("B", TWO.recipient),),
     }
 )
-SECRET = bytearray(range(32))
+SECRETS = EpochSecrets.generate()
 
 
 def test_the_file_reads_back(tmp_path: Path) -> None:
@@ -100,41 +100,62 @@ def test_what_is_not_json_or_not_there_is_named(tmp_path: Path) -> None:
         load_officers(tmp_path)
 
 
-def test_one_officer_of_each_group_opens_and_the_secret_is_untouched() -> None:
-    secret = bytearray(SECRET)
-    grants = seal_shares(secret, OFFICERS, "x/audit", 3)
-    assert secret == SECRET
+def sealed(origin: str = "x/audit", epoch: int = 3) -> dict[str, bytes]:
+    return seal_grants(SECRETS, OFFICERS, origin, epoch)
+
+
+def test_one_officer_of_each_group_opens_both_compartments_and_the_secrets_are_untouched() -> None:
+    before = bytes(SECRETS.contents())
+    grants = sealed()
+    assert SECRETS.contents() == before
     for pair in ([ONE, TWO], [TWO, THREE]):
-        assert open_shares(grants, pair, "x/audit", 3) == SECRET
+        opened = open_grants(grants, pair, "x/audit", 3)
+        assert opened == SECRETS
+        assert opened.contents() == before
 
 
-def test_one_group_alone_opens_nothing_and_is_told_whom_to_ask() -> None:
-    grants = seal_shares(SECRET, OFFICERS, "x/audit", 3)
-    with pytest.raises(TwoOfficersNeededError, match="officer of the group security"):
-        open_shares(grants, [ONE, THREE], "x/audit", 3)
-    with pytest.raises(TwoOfficersNeededError, match="officer of the group compliance"):
-        open_shares(grants, [TWO], "x/audit", 3)
+def test_one_officer_alone_opens_metadata_and_is_told_whom_to_ask_for_more() -> None:
+    grants = sealed()
+    for keys, missing in (([ONE, THREE], "security"), ([TWO], "compliance")):
+        opened = open_grants(grants, keys, "x/audit", 3)
+        assert opened.metadata == SECRETS.metadata
+        assert not opened.opens_contents
+        with pytest.raises(TwoOfficersNeededError, match=f"officer of the group {missing}"):
+            opened.contents()
     with pytest.raises(NoMatchingIdentityError, match="epoch 3"):
-        open_shares(grants, [Identity.generate()], "x/audit", 3)
+        open_grants(grants, [Identity.generate()], "x/audit", 3)
+
+
+def test_one_grant_says_nothing_about_the_contents() -> None:
+    texts = [decrypt(grant, [ONE, TWO]) for grant in sealed().values()]
+    secret = SECRETS.contents().hex().encode()
+    assert all(secret not in text for text in texts)
 
 
 def test_exchanged_grants_are_noticed() -> None:
-    grants = seal_shares(SECRET, OFFICERS, "x/audit", 3)
+    grants = sealed()
     for origin, epoch in (("y/audit", 3), ("x/audit", 4)):
         with pytest.raises(AgeFormatError, match="another share"):
-            open_shares(grants, [ONE, TWO], origin, epoch)
+            open_grants(grants, [ONE, TWO], origin, epoch)
     foreign = {**grants, "security": encrypt(b"nothing", [TWO.recipient])}
     with pytest.raises(AgeFormatError, match="another share"):
-        open_shares(foreign, [ONE, TWO], "x/audit", 3)
+        open_grants(foreign, [ONE, TWO], "x/audit", 3)
+
+
+def test_grants_of_two_sealings_do_not_go_together() -> None:
+    other = seal_grants(EpochSecrets.generate(), OFFICERS, "x/audit", 3)
+    mixed = {**sealed(), "security": other["security"]}
+    with pytest.raises(AgeFormatError, match="do not belong together"):
+        open_grants(mixed, [ONE, TWO], "x/audit", 3)
 
 
 def test_a_share_is_readable_text_for_the_age_command(tmp_path: Path) -> None:
     (tmp_path / "a.key").write_text(str(ONE) + "\n")
-    grants = seal_shares(SECRET, OFFICERS, "x/audit", 3)
+    grants = sealed()
     (tmp_path / "grant.age").write_bytes(grants["compliance"])
     command = ["age", "-d", "-i", "a.key", "grant.age"]
     text = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True).stdout
-    assert text.startswith("cloister-audit/v1 share\norigin: x/audit\nepoch: 3\n")
+    assert text.startswith("cloister-audit/v2 share\norigin: x/audit\nepoch: 3\n")
 
 
 def test_key_files_read_as_age_writes_them(tmp_path: Path) -> None:

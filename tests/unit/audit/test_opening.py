@@ -19,10 +19,12 @@ from audit.reader import open_rows
 from tests.unit.audit.logfolder import LogFolder, append, request
 
 
-def opened(folder: LogFolder, identities: list[Identity]) -> list[OpenedRecord | ClosedRecord]:
+def opened(
+    folder: LogFolder, identities: list[Identity], *, contents: bool = True
+) -> list[OpenedRecord | ClosedRecord]:
     report = folder.verify()
     spans = epoch_spans(report.openings, report.records)
-    secrets, _ = epoch_secrets(spans, identities)
+    secrets, _ = epoch_secrets(spans, identities, contents=contents)
     name = log_name(report.openings[0][2])
     with open_rows(folder.settings.folder) as rows:
         return [
@@ -52,19 +54,31 @@ def test_two_officers_read_every_record(written: LogFolder) -> None:
     assert texts == ["one", "two", "three", "four"]
     first = records[1]
     assert isinstance(first, OpenedRecord)
-    assert first.meta["actor"] == "m.keller"
+    assert first.actor == "m.keller"
     assert first.meta["type"] == "prompt"
-    assert first.meta["subject"] is None
+    assert first.subject is None
     assert first.meta["meta"] == {"task": "triage", "diagnosis": "J45"}
     assert first.meta["time"].endswith("Z")
 
 
-def test_officers_of_one_group_read_nothing(written: LogFolder) -> None:
+def test_officers_of_one_group_read_no_content(written: LogFolder) -> None:
     for identity in written.identities:
         with pytest.raises(TwoOfficersNeededError):
             opened(written, [identity])
     with pytest.raises(NoMatchingIdentityError):
         opened(written, [Identity.generate()])
+
+
+def test_one_officer_reads_metadata_and_neither_names_nor_contents(written: LogFolder) -> None:
+    for identity in written.identities:
+        records = opened(written, [identity], contents=False)
+        assert all(isinstance(record, OpenedRecord) for record in records)
+        first = records[1]
+        assert isinstance(first, OpenedRecord)
+        assert first.meta["meta"] == {"task": "triage", "diagnosis": "J45"}
+        assert (first.actor, first.subject, first.content) == (None, None, None)
+        assert "m.keller" not in repr(records)
+        assert "three" not in repr(records)
 
 
 def test_officers_read_the_epochs_of_their_time_only(written: LogFolder) -> None:

@@ -36,7 +36,11 @@ def test_a_request_is_taken_as_it_was_meant() -> None:
     assert request.event == UUID(EVENT).bytes
     assert (request.actor, request.subject) == ("m.keller", "case 12")
     assert request.meta == '{"a":"ü","b":1}'.encode()
-    assert json.loads(unpack_content(request.content or b"")) == {"text": "What?"}
+    assert json.loads(unpack_content(request.content)) == {
+        "actor": "m.keller",
+        "content": {"text": "What?"},
+        "subject": "case 12",
+    }
     assert request.answers is None
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from audit.blob import (
     CONTENT,
-    MAX_CONTENT,
+    MAX_SEALED,
     META,
     log_id,
     pack_content,
@@ -20,35 +20,40 @@ from audit.blob import (
     unseal,
 )
 from audit.errors import SealBrokenError
-from audit.ratchet import Ratchet, Tokens
+from audit.index import MARKS_SIZE, Index
+from audit.ratchet import CONTENTS, METADATA, Ratchet
 from audit.secret import hexlify, random_secret, wipe, xor
 
-LOG, HEADER = bytes(32), bytes(136)
+LOG, HEADER, MARKS = bytes(32), bytes(136), bytes(range(MARKS_SIZE))
 
 
 def ratchet() -> Ratchet:
-    return Ratchet(bytearray(range(32)))
+    return Ratchet(bytearray(range(32)), CONTENTS)
+
+
+def metadata() -> Ratchet:
+    return Ratchet(bytearray(range(32)), METADATA)
 
 
 def test_the_derivation_is_hkdf_with_these_names() -> None:
     secret = bytes(range(32))
-    expected = HKDF(hashes.SHA256(), 64, bytes(32), b"cloister-audit/v1 content").derive(secret)
-    assert bytes(ratchet().content_key()) == expected
-    expected = HKDF(hashes.SHA256(), 64, bytes(32), b"cloister-audit/v1 meta").derive(secret)
-    assert bytes(ratchet().meta_key()) == expected
+    expected = HKDF(hashes.SHA256(), 64, bytes(32), b"cloister-audit/v2 content").derive(secret)
+    assert bytes(ratchet().key()) == expected
+    expected = HKDF(hashes.SHA256(), 64, bytes(32), b"cloister-audit/v2 meta").derive(secret)
+    assert bytes(metadata().key()) == expected
 
 
 def test_the_ratchet_step_is_hkdf_expand() -> None:
     stepped = ratchet()
     stepped.advance()
-    following = hmac.digest(bytes(range(32)), b"cloister-audit/v1 ratchet\x01", "sha256")
-    assert stepped.meta_key() == Ratchet(bytearray(following)).meta_key()
+    following = hmac.digest(bytes(range(32)), b"cloister-audit/v2 ratchet\x01", "sha256")
+    assert stepped.key() == Ratchet(bytearray(following), CONTENTS).key()
     assert stepped.position == 1
 
 
 def test_the_ratchet_overwrites_the_secret_that_it_was_given() -> None:
     secret = bytearray(range(32))
-    before = Ratchet(secret)
+    before = Ratchet(secret, CONTENTS)
     before.advance()
     assert secret != bytes(range(32))
     before.erase()
@@ -56,21 +61,21 @@ def test_the_ratchet_overwrites_the_secret_that_it_was_given() -> None:
 
 
 def test_a_subject_key_gives_another_key() -> None:
-    assert ratchet().content_key(b"s" * 32) != ratchet().content_key()
+    assert ratchet().key(b"s" * 32) != ratchet().key()
 
 
 def test_a_blob_opens_to_what_was_sealed_and_its_key_is_wiped() -> None:
-    key = ratchet().meta_key()
-    blob = seal(key, b"plain", LOG, HEADER, META)
+    key = metadata().key()
+    blob = seal(key, b"plain", LOG, HEADER, META, MARKS)
     assert key == bytes(64)
-    assert len(blob) == 32 + len(b"plain") + 16
-    assert unseal(ratchet().meta_key(), blob, LOG, HEADER, META) == b"plain"
+    assert len(blob) == MARKS_SIZE + 32 + len(b"plain") + 16
+    assert unseal(metadata().key(), blob, LOG, HEADER, META) == b"plain"
 
 
 def test_a_blob_is_bound_to_log_header_part_and_key() -> None:
-    blob = seal(ratchet().meta_key(), b"plain", LOG, HEADER, META)
-    key = ratchet().meta_key()
-    other = ratchet().content_key()
+    blob = seal(metadata().key(), b"plain", LOG, HEADER, META, MARKS)
+    key = metadata().key()
+    other = ratchet().key()
     for arguments in (
         (key, blob, b"x" * 32, HEADER, META),
         (key, blob, LOG, b"x" * 136, META),
@@ -84,12 +89,12 @@ def test_a_blob_is_bound_to_log_header_part_and_key() -> None:
 
 
 def test_every_flipped_bit_of_a_blob_is_noticed() -> None:
-    blob = seal(ratchet().meta_key(), b"plain", LOG, HEADER, META)
+    blob = seal(metadata().key(), b"plain", LOG, HEADER, META, MARKS)
     for place in range(len(blob) * 8):
         changed = bytearray(blob)
         changed[place // 8] ^= 1 << place % 8
         with pytest.raises(SealBrokenError):
-            unseal(ratchet().meta_key(), bytes(changed), LOG, HEADER, META)
+            unseal(metadata().key(), bytes(changed), LOG, HEADER, META)
 
 
 def test_contents_are_compressed_and_bounded() -> None:
@@ -98,14 +103,14 @@ def test_contents_are_compressed_and_bounded() -> None:
         b"",
         b"nothing",
         pack_content(b"x" * 100)[:-1],
-        pack_content(bytes(MAX_CONTENT + 1)),
+        pack_content(bytes(MAX_SEALED + 1)),
     ):
         with pytest.raises(SealBrokenError):
             unpack_content(wrong)
 
 
 def test_tokens_tell_fields_names_and_epochs_apart() -> None:
-    tokens, others = Tokens(bytearray(32)), Tokens(bytearray(b"x" * 32))
+    tokens, others = Index(bytearray(32)), Index(bytearray(b"x" * 32))
     assert tokens.token("actor", "keller") == tokens.token("actor", "keller")
     assert len(tokens.token("actor", "keller")) == 16
     assert tokens.token("actor", "keller") != tokens.token("subject", "keller")
@@ -116,7 +121,7 @@ def test_tokens_tell_fields_names_and_epochs_apart() -> None:
 
 def test_a_log_is_named_by_origin_and_first_key() -> None:
     name = log_id("a/audit", b"k" * 32)
-    expected = b"cloister-audit/v1 log\0a/audit\0" + b"k" * 32
+    expected = b"cloister-audit/v2 log\0a/audit\0" + b"k" * 32
     assert name == hashlib.sha256(expected).digest()
 
 

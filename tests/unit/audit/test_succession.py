@@ -10,7 +10,7 @@ import pytest
 from audit.blob import log_id
 from audit.leaf import LeafType
 from audit.note import VerifierKey
-from audit.payloads import EpochOpen, PreviousEpoch
+from audit.payloads import EpochLimits, EpochOpen, PreviousEpoch
 from audit.report import Report, Verdict
 from audit.writer.adopt import open_log
 from audit.writer.draft import Draft
@@ -35,7 +35,9 @@ def forge(
     assert log.last is not None
     keys = Keyring(folder.settings.folder / "keys")
     keys.store(number, keys.load(1, log.last.opening.next_key))
-    maker = EpochMaker(ORIGIN, folder.settings.officers, keys, folder.settings.folder / "grants")
+    maker = EpochMaker(
+        ORIGIN, folder.settings.officers, keys, folder.settings.folder / "grants", EpochLimits()
+    )
     key = log.last.opening.next_key if promised else None
     epoch, opening = maker.make(number, key, folder.clock.now().boot)
     opening = replace(opening, previous=ending_of(log.last, log.tree.size, log.tree.root()))
@@ -116,7 +118,7 @@ def test_a_record_after_the_end_of_its_epoch_is_named(folder: LogFolder) -> None
 
 def test_a_missing_sequence_number_is_named(folder: LogFolder) -> None:
     def then(draft: Draft) -> None:
-        draft.epoch.ratchet.advance()
+        draft.epoch.advance()
         draft.add_own(LeafType.HEARTBEAT)
 
     report = forge(folder, then=then)

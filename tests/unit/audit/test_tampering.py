@@ -6,7 +6,6 @@ the disk could change it: byte by byte, and row by row.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,47 +16,12 @@ from hypothesis import strategies as st
 from audit.leaf import leaf_hash
 from audit.merkle import Frontier
 from audit.note import VerifierKey
-from audit.report import Report, Verdict
-from audit.rows import LogRows
+from audit.report import Verdict
 from audit.verify import verify_log
+from tests.unit.audit.logcopy import Copy, relink
 from tests.unit.audit.logfolder import LogFolder, append, make_folder, request
 
-TABLES = ("log", "leaves", "blobs", "nodes", "checkpoints")
 OPENING_STEP = 23  # bytes between two flips in the long opening records
-
-
-class Copy:
-    """A log in memory, without its guards, that a test may change and put back."""
-
-    def __init__(self, folder: LogFolder) -> None:
-        self.folder = folder
-        self.database = sqlite3.connect(":memory:", isolation_level=None)
-        with sqlite3.connect(folder.settings.folder / "audit.db") as source:
-            source.backup(self.database)
-        source.close()
-        for table in TABLES:
-            for action in ("update", "delete"):
-                self.database.execute(f"DROP TRIGGER {table}_no_{action}")
-        self.rows = LogRows(self.database)
-        self.size = self.rows.size()
-        self.key = VerifierKey.parse(self.rows.facts()["vkey"])
-
-    def verify(self) -> Report:
-        """Verify as an officer with the right key would, without a head file."""
-        return verify_log(self.rows, self.folder.root, trusted=self.key)
-
-    def column(self, table: str, name: str) -> dict[int, bytes]:
-        key = "size" if table == "checkpoints" else "idx"
-        query = f"SELECT {key}, {name} FROM {table} WHERE {name} IS NOT NULL"  # noqa: S608
-        return {
-            index: value.encode() if isinstance(value, str) else value
-            for index, value in self.database.execute(query)
-        }
-
-    def put(self, table: str, name: str, row: int, value: bytes | str) -> None:
-        key = "size" if table == "checkpoints" else "idx"
-        query = f"UPDATE {table} SET {name} = ? WHERE {key} = ?"  # noqa: S608
-        self.database.execute(query, (value, row))
 
 
 @pytest.fixture(scope="module")
@@ -261,16 +225,6 @@ def test_a_blob_without_a_record_fails(copy: Copy) -> None:
     copy.database.execute("INSERT INTO blobs VALUES (?, ?, NULL)", (beat, b"x"))
     report = copy.verify()
     assert report.problems[0].record == beat
-
-
-def relink(copy: Copy, leaves: list[bytes]) -> None:
-    """Store these leaves as the log, renumbered and chained again, as a careful forger would."""
-    copy.database.execute("DELETE FROM leaves")
-    before = bytes(32)
-    for index, leaf in enumerate(leaves):
-        renumbered = leaf[:8] + index.to_bytes(8, "big") + leaf[16:104] + before + leaf[136:]
-        before = leaf_hash(renumbered)
-        copy.database.execute("INSERT OR IGNORE INTO leaves VALUES (?, ?)", (index, renumbered))
 
 
 EDITS = st.lists(

@@ -1,0 +1,82 @@
+"""The test vectors are what the code makes, and what the specification says in other words."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+
+from scripts.audit_vectors import vectors
+
+FILE = Path(__file__).parents[3] / "docs" / "spec" / "audit-vectors.json"
+FIELDS = ("task", "model", "model_digest", "outcome", "source", "event", "begin")
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return loaded
+
+
+def expand(secret: bytes, info: bytes) -> bytes:
+    return HKDFExpand(hashes.SHA256(), 32, info).derive(secret)
+
+
+def test_the_file_is_what_the_script_makes(known: dict[str, Any]) -> None:
+    assert known == vectors(), "make it anew: python -m scripts.audit_vectors"
+
+
+@pytest.mark.parametrize(
+    ("secret", "info", "blob", "letter", "skip", "text"),
+    [
+        ("M0", b"cloister-audit/v2 meta", "metadata_blob", b"m", 56, "metadata"),
+        ("C0", b"cloister-audit/v2 content", "content_blob", b"c", 0, "content"),
+    ],
+)
+def test_blobs_open_by_the_words_of_the_specification(
+    known: dict[str, Any], secret: str, info: bytes, blob: str, letter: bytes, skip: int, text: str
+) -> None:
+    state, log = bytes.fromhex(known[secret]), bytes.fromhex(known["log_id"])
+    for record in known["records"]:
+        leaf, data = bytes.fromhex(record["leaf"]), bytes.fromhex(record[blob])
+        key = HKDF(hashes.SHA256(), 64, bytes(32), info).derive(state)
+        marks, sealed = data[:skip], data[skip:]
+        assert sealed[:32] == key[32:]
+        bound = log + leaf[:136] + letter + marks
+        plain = AESGCM(key[:32]).decrypt(bytes(12), sealed[32:], bound)
+        assert (zlib.decompress(plain) if text == "content" else plain).decode() == known[text]
+        state = expand(state, b"cloister-audit/v2 ratchet")
+
+
+def test_marks_and_tokens_are_those_of_the_specification(known: dict[str, Any]) -> None:
+    key = expand(bytes.fromhex(known["M0"]), b"cloister-audit/v2 index")
+    values = {"task": "triage", "outcome": "answered"}
+    for index, record in enumerate(known["records"]):
+        marks = b""
+        for field in FIELDS:
+            word = f"{field}\0{values.get(field, '')}".encode()
+            trapdoor = hmac.digest(key, word, "sha256")
+            marks += hmac.digest(trapdoor, index.to_bytes(8, "big"), "sha256")[:8]
+        assert record["marks"] == marks.hex()
+        assert record["metadata_blob"].startswith(record["marks"])
+        token = hmac.digest(key, b"actor\0m.keller", "sha256")[:16]
+        assert bytes.fromhex(record["leaf"])[72:88] == token
+
+
+def test_leaves_chain_and_hash_as_the_specification_says(known: dict[str, Any]) -> None:
+    before = bytes(32)
+    for record in known["records"]:
+        leaf = bytes.fromhex(record["leaf"])
+        assert leaf[104:136] == before
+        blob = bytes.fromhex(record["metadata_blob"])
+        assert leaf[136:168] == hashlib.sha256(blob).digest()
+        before = hashlib.sha256(b"\0" + leaf).digest()
+        assert record["leaf_hash"] == before.hex()
