@@ -11,7 +11,7 @@ from rich.live import Live
 
 from appliance.cli.common import console, json_option, print_list, size, table_of, words
 from appliance.engine.client import EngineClient
-from appliance.engine.errors import EngineTimeoutError, EngineUnavailableError
+from appliance.engine.errors import EngineError
 from appliance.engine.overview import ModelStatus, Overview
 from appliance.settings import Settings
 
@@ -64,7 +64,7 @@ def _watch(client: EngineClient) -> None:
         while True:
             try:
                 table = table_of(_rows(client), _COLUMNS)
-            except (EngineUnavailableError, EngineTimeoutError):
+            except EngineError:
                 table.caption = _AWAY
             live.update(table, refresh=True)
             time.sleep(_REFRESH_SECONDS)  # a picture a second, until Ctrl-C

@@ -176,9 +176,13 @@ def _watching(cloister: Cloister) -> Iterator[int]:
     )
     os.close(theirs)
     with closing(os.fdopen(ours, "rb", buffering=0)) as screen:
-        yield screen.fileno()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            yield screen.fileno()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_watch_refreshes_until_ctrl_c(cloister: Cloister) -> None:
