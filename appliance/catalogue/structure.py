@@ -92,6 +92,9 @@ class _Structure:
         key_width = self._number("attention.key_length", 1, _ELEMENTS, width // max(1, *heads))
         value_width = self._number("attention.value_length", 1, _ELEMENTS, key_width)
         kv_heads = self._numbers("attention.head_count_kv", layers, heads)
+        if self._number("rope.dimension_count", 0, _ELEMENTS, 0) % 2:
+            # llama.cpp would end the process at the first request.
+            raise self._fault("turns an odd number of elements, which have to be pairs")
         self._check_blocks(max(layers, self._number("decoder_block_count", 1, _LAYERS, layers)))
         vocabulary = self._vocabulary(width)
         cached = 0 if nature_of(architecture) is Nature.ENCODER else sum(kv_heads)

@@ -47,6 +47,13 @@ def test_the_facts_of_a_model_with_grouped_queries(tmp_path: Path) -> None:
     assert (facts.inner, facts.vocabulary, facts.weights) == (64, 3, 384 + 1088)
 
 
+def test_an_odd_number_of_elements_to_turn_is_refused(tmp_path: Path) -> None:
+    """llama.cpp loads such a file, and ends the process when somebody asks it for something."""
+    parts = Parts().with_entries(number("llama.rope.dimension_count", 7))
+    with pytest.raises(GgufError, match="turns an odd number of elements"):
+        check(tmp_path, parts)
+
+
 def test_head_sizes_of_their_own_and_heads_by_layer(tmp_path: Path) -> None:
     parts = Parts().instead(
         "llama.attention.head_count_kv",
