@@ -144,6 +144,13 @@ def test_a_chat_with_it_is_a_400_that_says_what_it_can(client: EngineClient) -> 
     assert "can not chat; it can: complete." in error.message
 
 
+def test_an_alias_moves_to_it(translators: Engine) -> None:
+    translators.admin().activate("reader", "t5", "tests", translators.status("t5").sha256)
+    answer = translators.client().complete(ask(model="reader"))
+    assert answer.identity.model == "t5"
+    assert answer.body["choices"][0]["text"] == text(translators.client())
+
+
 def test_hanging_up_frees_it_for_the_next_one(translators: Engine) -> None:
     with translators.client().stream_complete(ask(model="slow", max_tokens=500)) as stream:
         next(iter(stream))
