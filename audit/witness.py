@@ -144,6 +144,8 @@ class Memory:
                 raise ValueError(value["version"])
             size, epoch, seen = int(value["size"]), int(value["epoch"]), int(value["seen"])
             root, key, promised = (_raw(value[name]) for name in ("root", "key", "promised"))
+            if any(len(one) not in (0, 32) for one in (root, key, promised)):
+                raise ValueError(value)
             return cls(VerifierKey.parse(value["vkey"]), size, root, key, promised, epoch, seen)
         except (ValueError, KeyError, TypeError, NoteFormatError, RecursionError) as error:
             raise WitnessRefusedError(

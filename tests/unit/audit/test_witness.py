@@ -140,6 +140,13 @@ def test_what_is_no_request_and_no_memory_is_named(text: str) -> None:
         Memory.parse(text)
 
 
+def test_a_memory_with_a_key_that_is_none_is_damaged(folder: LogFolder) -> None:
+    grow(folder)
+    value = json.loads(first_sight(folder).to_json())
+    with pytest.raises(WitnessRefusedError, match="memory is damaged"):
+        Memory.parse(json.dumps({**value, "key": "AAAA"}))
+
+
 def with_witness(folder: LogFolder) -> None:
     officers = load_officers(folder.settings.officers)
     save_officers(folder.settings.officers, officers.with_witness(LAPTOP))
