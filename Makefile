@@ -35,6 +35,10 @@ test: check  ## run every check and every test, with branch coverage
 	$(BIN)/pytest $(TESTS) --cov --cov-report= --durations=15 $(PYTEST_ARGS)
 	$(BIN)/coverage report --skip-covered $(FLOOR)
 
+.PHONY: exhaustive
+exhaustive: ready-test  ## the tests that take longest: every bit of an export, 500 kills (half an hour)
+	$(BIN)/pytest $(TESTS) -m exhaustive $(PYTEST_ARGS)
+
 .PHONY: check
 check: ready-test  ## format, lint, types, import contracts, shell scripts
 	$(BIN)/ruff format --check .

@@ -11,6 +11,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from appliance.web.api.errors import ApiError
 
 MAX_BODY = 4 * 1024 * 1024  # bytes
+# A JSON body beyond that is still read up to here, so that the error can name the field.
+MAX_JSON = 16 * 1024 * 1024
 # What is sent beyond the limit is read and dropped, up to here, so that the client gets to read
 # the error instead of a connection reset.
 _MAX_DRAIN = 64 * 1024 * 1024
@@ -21,15 +23,16 @@ def read_object(request: Request) -> dict[str, Any]:
     """The body as a JSON object.
 
     Raises:
-        ApiError: 413 for a body above the limit; 400 for one that is no UTF-8, no JSON, no object,
-            or holds what JSON does not know (NaN, half of a surrogate pair).
+        ApiError: 400 for a body that is no UTF-8, no JSON, no object, holds what JSON does not know
+            (NaN, half of a surrogate pair), or has a field that is too long; 413 for one so large
+            that it is not looked at.
     """
     try:
         raw = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise too_large(request) from None
     # A body in chunks has no length in its head; Werkzeug then cuts it at the limit in silence.
-    if len(raw) == MAX_BODY and request.environ["wsgi.input"].read(1):
+    if len(raw) == MAX_JSON and request.environ["wsgi.input"].read(1):
         raise too_large(request)
     try:
         body = json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
@@ -44,6 +47,8 @@ def read_object(request: Request) -> dict[str, Any]:
         raise _bad(f"The body is not JSON: {error}.") from None
     if not isinstance(body, dict):
         raise _bad("The body must be a JSON object.")
+    if len(raw) > MAX_BODY:
+        raise _too_long(body)
     return body
 
 
@@ -53,8 +58,9 @@ def too_large(request: Request) -> ApiError:
     left = _MAX_DRAIN
     while left > 0 and (piece := stream.read(min(left, _PIECE))):
         left -= len(piece)
+    limit = request.max_content_length
     return ApiError(
-        413, "request_too_large", f"The body is larger than {MAX_BODY} bytes; send less at once."
+        413, "request_too_large", f"The body is larger than {limit} bytes; send less at once."
     )
 
 
@@ -87,6 +93,14 @@ def object_field(body: dict[str, Any], name: str) -> dict[str, Any]:
 def field_error(name: str, expected: str) -> ApiError:
     """A 400 that names the field."""
     return ApiError(400, "invalid_value", f"{name!r} {expected}.", param=name)
+
+
+def _too_long(body: dict[str, Any]) -> ApiError:
+    sizes = {name: len(json.dumps(value, ensure_ascii=False)) for name, value in body.items()}
+    longest = max(sizes, key=lambda name: sizes[name])
+    return field_error(
+        longest[:64], f"makes the body larger than {MAX_BODY} bytes; send less at once"
+    )
 
 
 def _bad(message: str) -> ApiError:

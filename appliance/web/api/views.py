@@ -34,7 +34,8 @@ blueprint = Blueprint("api", __name__, url_prefix="/v1")
 
 @blueprint.before_request
 def _guard() -> None:
-    request.max_content_length = bodies.MAX_BODY
+    is_form = request.mimetype == "multipart/form-data"
+    request.max_content_length = bodies.MAX_BODY if is_form else bodies.MAX_JSON
     request.max_form_memory_size = bodies.MAX_BODY
     if request.endpoint not in _OPEN:
         identify()

@@ -99,18 +99,27 @@ def test_a_schema_keyword_that_can_not_be_enforced_is_named(http: httpx.Client) 
     assert "uniqueItems" in error_of(response)["message"]
 
 
-def test_a_prompt_of_10_mb_is_413_and_names_the_limit(http: httpx.Client) -> None:
+def test_a_prompt_of_10_mb_is_400_and_names_the_field_and_the_limit(http: httpx.Client) -> None:
     text = "word " * 2_000_000
     response = http.post(CHAT, json=SHORT | {"messages": [{"role": "user", "content": text}]})
-    assert response.status_code == 413
+    assert response.status_code == 400
+    assert error_of(response)["param"] == "messages"
     assert "4194304 bytes" in error_of(response)["message"]
     assert response.headers["X-Record-Id"]
 
 
-def test_a_prompt_of_10_mb_in_pieces_is_413_too(http: httpx.Client) -> None:
-    response = http.post(CHAT, content=(b"x" * 100_000 for _ in range(100)))
+def test_a_body_of_20_mb_is_413_and_names_the_limit(http: httpx.Client) -> None:
+    text = "word " * 4_000_000
+    response = http.post(CHAT, json=SHORT | {"messages": [{"role": "user", "content": text}]})
     assert response.status_code == 413
-    assert "4194304 bytes" in error_of(response)["message"]
+    assert "16777216 bytes" in error_of(response)["message"]
+    assert response.headers["X-Record-Id"]
+
+
+def test_a_body_of_20_mb_in_pieces_is_413_too(http: httpx.Client) -> None:
+    response = http.post(CHAT, content=(b"x" * 100_000 for _ in range(200)))
+    assert response.status_code == 413
+    assert "16777216 bytes" in error_of(response)["message"]
 
 
 def test_a_prompt_beyond_the_context_is_400(http: httpx.Client) -> None:

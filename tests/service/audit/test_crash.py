@@ -21,7 +21,7 @@ def test_every_acknowledged_record_survives_a_kill_at_any_moment(root: Path) -> 
     kill_often(root, KILLS)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(3600)
 def test_every_acknowledged_record_survives_five_hundred_kills(root: Path) -> None:
     kill_often(root, MANY_KILLS)

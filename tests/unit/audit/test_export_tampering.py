@@ -72,7 +72,7 @@ def test_a_flipped_bit_anywhere_is_found_and_names_the_record(export: Export) ->
     assert max(flip_all(export, STRIDE, range(1))) > 2500
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
 def test_every_single_flipped_bit_is_found_and_names_the_record(export: Export) -> None:
     size = sum(len(data) for data in export.bytes().values())
