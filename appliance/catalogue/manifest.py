@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from appliance.catalogue.errors import ManifestError
 
@@ -43,7 +50,11 @@ class InfillSection(BaseModel):
 
 
 class ModelManifest(BaseModel):
-    """One model of the catalogue."""
+    """One model of the catalogue, or one LoRA adapter of such a model.
+
+    An adapter is asked for by its own name. Prompt format, stop texts and what it can do are those
+    of its base, which answers with it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,8 +73,20 @@ class ModelManifest(BaseModel):
     stop: tuple[str, ...] = Field((), max_length=STOPS, description="Texts that end an answer.")
     notice: str = Field("", max_length=1_000, description="Warning shown beside the model.")
     held: bool = Field(False, description="Served only once an alias has pointed at it.")
+    base: Name | None = Field(None, description="Of a LoRA adapter: the model that it changes.")
     template: TemplateSection | None = None
     infill: InfillSection | None = None
+
+    @model_validator(mode="after")
+    def _check_adapter(self) -> Self:
+        if self.base is None:
+            return self
+        own = [name for name in ("template", "infill", "stop") if getattr(self, name)]
+        if own:
+            raise ValueError(f"{', '.join(own)}: an adapter has none of its own, but its base's")
+        if self.base == self.name:
+            raise ValueError("base: an adapter can not be its own base")
+        return self
 
     def weights(self, models: Path) -> Path:
         """The weights file under the folder `models`.
