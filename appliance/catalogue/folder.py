@@ -16,6 +16,18 @@ class Catalogue:
     manifests: dict[str, ModelManifest]
     faults: dict[str, str]
 
+    def adapters_of(self, base: str) -> list[ModelManifest]:
+        """The adapters of a model."""
+        return [each for each in self.manifests.values() if each.base == base]
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file; 0 where it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
 
 def read_catalogue(models: Path) -> Catalogue:
     """Read every `*.toml` of the folder `models`; one bad manifest does not hide the others."""

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from appliance.catalogue.errors import CatalogueError, ManifestError
-from appliance.catalogue.folder import Catalogue, read_catalogue
-from appliance.catalogue.inspection import inspect
+from appliance.catalogue.facts import ModelFacts
+from appliance.catalogue.folder import Catalogue, file_size, read_catalogue
+from appliance.catalogue.inspection import inspect, inspect_adapter
 from appliance.catalogue.manifest import ModelManifest
 from appliance.catalogue.room import available_memory
 from appliance.cli import alias, ps
@@ -54,7 +55,9 @@ def list_models(as_json: bool) -> None:
     catalogue = read_catalogue(settings.models)
     running = _running(settings)
     rows = [_row(one, running, settings) for one in catalogue.manifests.values()]
-    columns = dict.fromkeys(["name", "aliases", "title", "quantisation", "context", "state"], words)
+    columns = dict.fromkeys(
+        ["name", "base", "aliases", "title", "quantisation", "context", "state"], words
+    )
     print_list(rows, {**columns, "bytes": size}, as_json=as_json)
     for fault in catalogue.faults.values():
         click.echo(f"Not a model: {fault}", err=True)
@@ -114,7 +117,7 @@ def _row(
     return {
         **manifest.model_dump(mode="json", exclude={"template"}),
         "file": str(weights),
-        "bytes": weights.stat().st_size if weights.is_file() else 0,
+        "bytes": file_size(weights),
         "aliases": [] if status is None else status.body["cloister"]["aliases"],
         "state": _state(status, weights.is_file()),
         "error": None if status is None else status.error,
@@ -130,12 +133,17 @@ def _memory(
     running: dict[str, ModelStatus],
     settings: Settings,
 ) -> dict[str, Any]:
-    """What a runner of the model takes, as planned before each load, and whether it is there."""
+    """What a runner of the model takes, as planned before each load, and whether it is there.
+
+    Of an adapter it is the runner of its base, with all adapters of that.
+    """
     try:
-        facts = inspect(manifest, settings.models)
+        manifest, facts = _looked_into(manifest, catalogue, settings)
     except CatalogueError as error:
         return {"fault": str(error)}
-    plan = planned(facts, manifest.context, engine_options(settings))
+    adapters = catalogue.adapters_of(manifest.name)
+    beside = sum(file_size(each.weights(settings.models)) for each in adapters)
+    plan = planned(facts, manifest.context, engine_options(settings), beside)
     up = {name for name, status in running.items() if status.memory_bytes}
     # A loaded model's mapped weights are free memory to the kernel, but not to another model.
     mapped = sum(_size_of(catalogue, name, settings) for name in up - {manifest.name})
@@ -155,10 +163,24 @@ def _memory(
     }
 
 
+def _looked_into(
+    manifest: ModelManifest, catalogue: Catalogue, settings: Settings
+) -> tuple[ModelManifest, ModelFacts]:
+    """The model that is loaded, and the sizes of its file."""
+    if manifest.base is None:
+        return manifest, inspect(manifest, settings.models)
+    base = catalogue.manifests.get(manifest.base)
+    if base is None:
+        raise ManifestError(
+            f"{manifest.name!r} is an adapter of {manifest.base!r}, which is not here; bring it in."
+        )
+    inspect_adapter(manifest.weights(settings.models), base.weights(settings.models))
+    return base, inspect(base, settings.models)
+
+
 def _size_of(catalogue: Catalogue, name: str, settings: Settings) -> int:
     manifest = catalogue.manifests.get(name)
-    weights = None if manifest is None else manifest.weights(settings.models)
-    return weights.stat().st_size if weights is not None and weights.is_file() else 0
+    return 0 if manifest is None else file_size(manifest.weights(settings.models))
 
 
 def _amount(value: bool | int | str) -> str:

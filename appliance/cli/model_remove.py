@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from appliance.catalogue.errors import ManifestError
-from appliance.catalogue.folder import read_catalogue
+from appliance.catalogue.folder import Catalogue, read_catalogue
 from appliance.catalogue.manifest import ModelManifest
 from appliance.cli.common import actor, open_log, size
 from appliance.engine.admin_client import EngineAdmin
@@ -35,6 +35,7 @@ def remove(name: str) -> None:
         EngineAdmin(settings.engine_socket, timeout=_ASK_SECONDS) as engine,
     ):
         catalogue = read_catalogue(settings.models)
+        _check_no_base(name, catalogue)
         manifest = catalogue.manifests.pop(name, None)
         if manifest is None:
             click.echo(_given_up(name, settings))
@@ -71,6 +72,20 @@ def _empty_quarantine(name: str, settings: Settings) -> int | None:
         freed = found.size()
         found.empty()
     return freed
+
+
+def _check_no_base(name: str, catalogue: Catalogue) -> None:
+    """Return only if no adapter needs the model.
+
+    Raises:
+        InUseError: one does.
+    """
+    adapters = [one.name for one in catalogue.adapters_of(name)]
+    if adapters:
+        raise InUseError(
+            f"{name!r} is the base of {', '.join(adapters)}. Remove what works on it first:"
+            f" cloister model rm {adapters[0]}"
+        )
 
 
 def _check_unused(name: str, engine: EngineAdmin) -> None:

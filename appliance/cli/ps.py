@@ -37,6 +37,7 @@ def command(watch: bool, as_json: bool) -> None:
     """Show how each model runs: its aliases, memory, processor, load and speed.
 
     Tokens per second are those of the answers of the last ten seconds, all requests together.
+    An adapter is in the memory of its base, which counts its requests too.
     Requests, and prefix hits (prompts whose beginning was in memory already), are counted since the
     model was loaded. Flash is whether attention does without a matrix of scores, cache the number
     formats of cached keys and values, as set. A stopped model starts when it is asked for. JSON has
@@ -79,6 +80,7 @@ def _row(model: ModelStatus, overview: Overview) -> dict[str, Any]:
     own = model.body["cloister"]
     return {
         "model": model.id,
+        "base": own["base"],
         "aliases": own["aliases"],
         "state": model.state,
         "size": model.memory_bytes,
@@ -100,6 +102,7 @@ def _speed(tokens_per_second: float) -> str:
 
 _COLUMNS: Final = {
     "model": words,
+    "base": words,
     "aliases": words,
     "state": words,
     "size": size,

@@ -163,6 +163,7 @@ def _result(work: Work, began: Began, finished: Finished) -> Mapping[str, Any]:
         "model": work.model,
         "answered_by": began.identity.model,
         "model_digest": began.identity.model_digest,
+        "adapter_digest": began.identity.adapter_digest,
         "answer": finished.text,
         "finish_reason": finished.finish_reason,
         "usage": finished.usage,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence as Tokens
 
 from appliance.engine.errors import DecodeError
+from appliance.engine.llama import Adapter
 from appliance.engine.sampling import Sampling, TokenLogprobs
 from appliance.engine.sequence import Finish, Group, Sequence
 
@@ -15,13 +16,15 @@ class Ahead:
 
     Args:
         tokens: the beginning.
+        adapter: that it is decoded with.
     """
 
-    def __init__(self, tokens: list[int]) -> None:
+    def __init__(self, tokens: list[int], adapter: Adapter | None = None) -> None:
         """Nothing is decoded yet."""
         # Room for one token: a sequence ends when it has drawn its last, with its prompt decoded.
         most = len(tokens) + 1
-        sequence = Sequence(self, Sampling(temperature=0.0), 0, list(tokens), most)
+        sampling = Sampling(temperature=0.0)
+        sequence = Sequence(self, sampling, 0, list(tokens), most, adapter=adapter)
         # Announced: it is no request, and is not counted as one.
         self.group = Group([sequence], len(tokens), announced=True)
         self._finish: Finish | None = None

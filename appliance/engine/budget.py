@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.catalogue.architectures import Nature, nature_of
@@ -16,14 +16,22 @@ _SPARE = 64 * 1024 * 1024  # bytes that stay free for everybody else
 _DOUBT = 20  # one part in so many, on top of the plan
 
 
-def planned(facts: ModelFacts, request_context: int, options: EngineOptions) -> MemoryPlan:
+def planned(
+    facts: ModelFacts, request_context: int, options: EngineOptions, adapters: int = 0
+) -> MemoryPlan:
     """The memory that a runner with these options takes.
 
     Args:
         facts: of the model's file.
         request_context: tokens of one request at most, as in the manifest.
         options: sizes of the runner.
+        adapters: bytes of those that it may attach.
     """
+    plan = _planned_alone(facts, request_context, options)
+    return replace(plan, runner=plan.runner + adapters)
+
+
+def _planned_alone(facts: ModelFacts, request_context: int, options: EngineOptions) -> MemoryPlan:
     nature, flash = nature_of(facts.architecture), options.flash_attention != "off"
     if nature is Nature.ENCODER:
         tokens = options.reading_tokens(request_context)

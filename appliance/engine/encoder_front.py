@@ -15,12 +15,13 @@ from starlette.routing import Route
 from appliance.engine.asgi import HANDLERS, error_response, hung_up, parse_json, read_body
 from appliance.engine.encoding import Encoder, Reading
 from appliance.engine.errors import (
+    BadRequestError,
     DecodeError,
     IncapableModelError,
     RequestCancelledError,
     UnknownRequestError,
 )
-from appliance.engine.identity import REQUEST_ID
+from appliance.engine.identity import ADAPTER, REQUEST_ID
 from appliance.engine.meter import Meter
 from appliance.engine.protocol import parse_request
 from appliance.engine.reading import (
@@ -95,6 +96,10 @@ class EncoderFront:
         self, kind: type[EmbeddingsRequest] | type[ClassifyRequest], request: Request
     ) -> Response:
         parsed = parse_request(kind, parse_json(await read_body(request)))
+        if ADAPTER in request.headers:
+            raise BadRequestError(
+                "model", f"model: {self._served.name!r} is no model that adapters work on."
+            )
         reading = await asyncio.to_thread(admit_texts, self._served, parsed)
         name = request.headers.get(REQUEST_ID) or secrets.token_hex(12)
         headers = {**self._served.identity(parsed.model).headers(), REQUEST_ID: name}

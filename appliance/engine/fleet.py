@@ -12,12 +12,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.catalogue.errors import ManifestError
+from appliance.catalogue.folder import file_size
 from appliance.catalogue.manifest import ModelManifest, read_manifest
 from appliance.engine.errors import EngineError, ModelFailedError, UnknownModelError
 from appliance.engine.flights import Flights
+from appliance.engine.identity import Chosen
 from appliance.engine.keeper import Keeper, State
 from appliance.engine.options import EngineOptions
 from appliance.engine.residents import Residents
@@ -26,6 +29,26 @@ _RETRY_FAILED = 60  # seconds
 _Stamp = tuple[int, int, int]
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Who answers a name.
+
+    Args:
+        keeper: of the model.
+        adapter: manifest of the adapter that the model answers with, None where it answers as is.
+    """
+
+    keeper: Keeper
+    adapter: ModelManifest | None = None
+
+    @property
+    def header(self) -> str | None:
+        """What the runner has to be told."""
+        if self.adapter is None:
+            return None
+        return Chosen(self.adapter.name, self.adapter.sha256).header()
 
 
 class Fleet:
@@ -66,6 +89,7 @@ class Fleet:
         self._rank = rank
         self._on_ready = on_ready
         self._keepers: dict[str, Keeper] = {}
+        self._adapters: dict[str, ModelManifest] = {}
         self._stamps: dict[str, _Stamp] = {}
         self._folder_stamp = 0
         self._left_out: set[str] = set()
@@ -76,30 +100,48 @@ class Fleet:
         """Every model by name."""
         return [self._keepers[name] for name in sorted(self._keepers)]
 
-    def find(self, name: str) -> Keeper:
-        """The keeper of a model; looks into the folder if it has changed or the name is unknown.
+    def adapters(self) -> list[ModelManifest]:
+        """Every adapter by name."""
+        return [self._adapters[name] for name in sorted(self._adapters)]
+
+    def base_of(self, name: str) -> str:
+        """The model that answers a name: of an adapter, its base."""
+        adapter = self._adapters.get(name)
+        return name if adapter is None or adapter.base is None else adapter.base
+
+    def find(self, name: str) -> Answerer:
+        """Who answers a name; looks into the folder if it has changed or the name is unknown.
 
         Raises:
             UnknownModelError: no manifest has this name.
+            ModelFailedError: it is an adapter, and its base is not here.
         """
-        if name not in self._keepers or _folder_stamp(self._folder) != self._folder_stamp:
+        known = name in self._keepers or name in self._adapters
+        if not known or _folder_stamp(self._folder) != self._folder_stamp:
             self.look()
-        try:
-            return self._keepers[name]
-        except KeyError:
-            raise UnknownModelError(name) from None
+        adapter, base = self._adapters.get(name), self.base_of(name)
+        keeper = self._keepers.get(base)
+        if keeper is not None:
+            return Answerer(keeper, adapter)
+        if adapter is None:
+            raise UnknownModelError(name)
+        raise ModelFailedError(
+            name,
+            f"it is an adapter for the model {base!r}, which is not here; bring that in.",
+            _RETRY_FAILED,
+        )
 
     def resident(self, name: str) -> Keeper | None:
-        """The keeper of a model that is in memory; None where it is not, or there is none."""
-        keeper = self._keepers.get(name)
+        """The keeper that answers a name, if its model is in memory."""
+        keeper = self._keepers.get(self.base_of(name))
         return keeper if keeper is not None and keeper.is_ready else None
 
     def has_manifest(self, name: str) -> bool:
         """Whether the folder has a manifest of this name, good or bad."""
         return (self._folder / f"{name}.toml").exists()
 
-    async def current(self, name: str) -> Keeper:
-        """The keeper of a model as its manifest is now, loaded or failed.
+    async def current(self, name: str) -> Answerer:
+        """Who answers a name, as the manifests are now, loaded or failed.
 
         Raises:
             UnknownModelError: no manifest has this name.
@@ -108,20 +150,20 @@ class Fleet:
             ModelNotReadyError: it was removed meanwhile.
         """
         self.look()
-        keeper = self.find(name)
+        keeper = self.find(name).keeper
         keeper.try_again()
         if keeper.error and keeper.state is State.READY:
-            self._renew(name)
-        if name in self._heirs:
-            heir, task = self._heirs[name]
+            self._renew(keeper.name)
+        if keeper.name in self._heirs:
+            heir, task = self._heirs[keeper.name]
             with heir.held(), heir.wanted():
                 await asyncio.wait({task})
-            keeper = self.find(name)
+            keeper = self.find(name).keeper
         with keeper.held(), keeper.wanted():
             await keeper.settled()
         if keeper.error:
-            raise ModelFailedError(name, keeper.error, _RETRY_FAILED)
-        return keeper
+            raise ModelFailedError(keeper.name, keeper.error, _RETRY_FAILED)
+        return Answerer(keeper, self._adapters.get(name))
 
     def look(self) -> None:
         """Notice what has changed in the folder; costs one stat(2) a manifest."""
@@ -137,6 +179,9 @@ class Fleet:
             _log.info("model %s was removed", name)
             self._disinherit(name)
             self._retire(self._keepers.pop(name))
+        for name in self._adapters.keys() - stamps.keys():
+            _log.info("adapter %s was removed", name)
+            del self._adapters[name]
         for name in sorted(stamps, key=lambda name: (self._rank(name), name)):
             if self._stamps.get(name) != stamps[name]:
                 self._renew(name)
@@ -173,8 +218,19 @@ class Fleet:
         """Keep a model as its manifest is now."""
         path = self._folder / f"{name}.toml"
         manifest, fault = _read(path)
+        if manifest is not None and manifest.base is not None:
+            self._renew_adapter(manifest)
+            return
+        self._adapters.pop(name, None)
         new = Keeper(
-            path, manifest, self._run_dir, self._options, self._residents, fault, self._on_ready
+            path,
+            manifest,
+            self._run_dir,
+            self._options,
+            self._residents,
+            fault,
+            self._on_ready,
+            self._adapter_bytes,
         )
         self._disinherit(name)
         old = self._keepers.get(name)
@@ -192,6 +248,18 @@ class Fleet:
             old.error = None
         else:
             self._heirs[name] = new, asyncio.create_task(self._inherit(old, new))
+
+    def _renew_adapter(self, manifest: ModelManifest) -> None:
+        """Know an adapter as its manifest is now; its base looks at its file when it is asked."""
+        self._adapters[manifest.name] = manifest
+        if manifest.name in self._keepers:  # it was a model, or none at all, before
+            self._disinherit(manifest.name)
+            self._retire(self._keepers.pop(manifest.name))
+
+    def _adapter_bytes(self, base: str) -> int:
+        """Bytes that the adapters of a model may take beside it."""
+        own = [each for each in self._adapters.values() if each.base == base]
+        return sum(file_size(each.weights(self._folder)) for each in own)
 
     async def _inherit(self, old: Keeper, new: Keeper) -> None:
         """Let `new` take over once it is loaded; where it can not be, `old` goes on."""

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from appliance.engine.adapters import Adapters
 from appliance.engine.ahead import Ahead
 from appliance.engine.answers import Answering
 from appliance.engine.asgi import (
@@ -25,7 +26,7 @@ from appliance.engine.asgi import (
     sse,
 )
 from appliance.engine.errors import EngineError, IncapableModelError, UnknownRequestError
-from appliance.engine.identity import REQUEST_ID
+from appliance.engine.identity import ADAPTER, REQUEST_ID, Chosen
 from appliance.engine.intake import Job, Served, admit, beginning
 from appliance.engine.meter import Meter
 from appliance.engine.outbox import Event
@@ -53,12 +54,14 @@ class Front:
     Args:
         served: the model.
         scheduler: runs what is submitted.
+        adapters: that change the model for those who ask for one.
     """
 
-    def __init__(self, served: Served, scheduler: Scheduler) -> None:
+    def __init__(self, served: Served, scheduler: Scheduler, adapters: Adapters) -> None:
         """No request lives yet."""
         self._served = served
         self._scheduler = scheduler
+        self._adapters = adapters
         self._live: dict[str, Answering] = {}
         self._meter = Meter(scheduler, lambda tally: tally.answer_tokens)
 
@@ -87,9 +90,10 @@ class Front:
     async def _decode_ahead(self, request: Request) -> Response:
         """Decode what two sample requests begin with, so that it lies ready for the first user."""
         samples = parse_samples(parse_json(await read_body(request)))
-        tokens = await asyncio.to_thread(beginning, self._served, samples)
+        served = await self._chosen(request)
+        tokens = await asyncio.to_thread(beginning, served, samples)
         if tokens:
-            ahead = Ahead(tokens)
+            ahead = Ahead(tokens, served.adapter)
             self._scheduler.submit([ahead.group])
             await ahead.decoded()
             self._meter.warmed += 1
@@ -107,12 +111,20 @@ class Front:
     ) -> Response:
         value = parse_json(await read_body(request))
         parsed = parse_request(kind, value)
+        served = await self._chosen(request)
         if parsed.response_format is None:
-            job = admit(self._served, parsed)
+            job = admit(served, parsed)
         else:
-            job = await asyncio.to_thread(admit, self._served, parsed)
+            job = await asyncio.to_thread(admit, served, parsed)
         name = request.headers.get(REQUEST_ID) or job.answering.id
         return _Reply(self, job, name, bool(parsed.stream), parsed.wants_usage)
+
+    async def _chosen(self, request: Request) -> Served:
+        """The model as the request wants it: as it is, or with an adapter."""
+        header = request.headers.get(ADAPTER)
+        if header is None:
+            return self._served
+        return self._served.with_adapter(await self._adapters.get(Chosen.from_header(header)))
 
     def begin(self, job: Job, name: str) -> None:
         """Submit a request and make it known under its id."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence as Messages
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.engine.answers import Answering, Choice
 from appliance.engine.errors import BadRequestError, ContextOverflowError, IncapableModelError
 from appliance.engine.grammar import CompiledSchema, Grammars, GrammarState
 from appliance.engine.identity import NO_TEMPLATE, AnswerIdentity
 from appliance.engine.infill import Infill
+from appliance.engine.llama import Adapter
 from appliance.engine.prefixes import SHORTEST, common_prefix
 from appliance.engine.protocol import ChatRequest, CompletionRequest, Message
 from appliance.engine.sampling import Sampling
@@ -32,6 +33,7 @@ class Served:
         infill: how the model fills gaps, None if it was not trained to.
         keeps: whether beginnings of prompts stay in the KV cache.
         opening: of an encoder-decoder, the token before every answer; None for other models.
+        adapter: that changes the model, None where it answers as it is.
     """
 
     name: str
@@ -47,6 +49,11 @@ class Served:
     infill: Infill | None = None
     keeps: bool = False
     opening: int | None = None
+    adapter: Adapter | None = None
+
+    def with_adapter(self, adapter: Adapter) -> Served:
+        """The same model as an adapter changes it, under the adapter's name."""
+        return replace(self, name=adapter.name, adapter=adapter)
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,13 @@ def admit(served: Served, request: ChatRequest | CompletionRequest) -> Job:
     groups = [group for prompt, limit in pairs for group in maker.groups(prompt, limit)]
     digest = served.template.digest if chat and served.template else NO_TEMPLATE
     identity = AnswerIdentity(
-        served.name, served.digest, digest, served.build, seed, asked=request.model
+        model=served.name,
+        model_digest=served.digest,
+        template_digest=digest,
+        build=served.build,
+        seed=seed,
+        asked=request.model,
+        adapter_digest=served.adapter.digest if served.adapter else None,
     )
     return Job(answering, groups, identity)
 
@@ -151,6 +164,7 @@ class _Maker:
             limit=limit,
             source=source or [],
             grammar=grammar,
+            adapter=self.served.adapter,
         )
         self.answering.choices.append(choice)
         return choice.sequence

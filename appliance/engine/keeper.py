@@ -61,6 +61,7 @@ class Keeper:
         residents: the models in memory, this one among them when it is loaded.
         fault: why the manifest is faulty.
         on_ready: called whenever a runner has loaded the model.
+        adapter_bytes: says how much the adapters of a model may take beside it.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Keeper:
         residents: Residents,
         fault: str | None = None,
         on_ready: Callable[[], None] = lambda: None,
+        adapter_bytes: Callable[[str], int] = lambda _name: 0,
     ) -> None:
         """Start nothing yet."""
         self.name = path.stem
@@ -90,6 +92,7 @@ class Keeper:
         self._options = options
         self._residents = residents
         self._on_ready = on_ready
+        self._adapter_bytes = adapter_bytes
         self._plan: MemoryPlan | None = None
         self._too_large = False
         self._deaths = 0
@@ -305,7 +308,8 @@ class Keeper:
         models = self._path.parent
         await asyncio.to_thread(check_digest, self.manifest, models)
         facts = await asyncio.to_thread(inspect, self.manifest, models)
-        return planned(facts, self.manifest.context, self._options)
+        beside = self._adapter_bytes(self.name)
+        return planned(facts, self.manifest.context, self._options, beside)
 
     async def _watch(self, runner: Runner) -> None:
         self._turn(State.READY)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from appliance.catalogue.folder import file_size
 from appliance.catalogue.manifest import ModelManifest
 from appliance.engine.aliases import Aliases, Target
 from appliance.engine.budget import MemoryBudget
@@ -28,6 +29,9 @@ _COUNTED = (
     "answer_tokens",
     "warmed",
 )
+
+# Counts and memory of both are in the base's entry, and there once.
+_OF_BASE = ("state", "context", "error", "capabilities", "build")
 
 Reading = Mapping[str, Any]
 
@@ -63,15 +67,17 @@ async def _reading(keeper: Keeper) -> Reading:
 
 def entries(
     keepers: Sequence[Keeper],
+    adapters: Sequence[ModelManifest],
     found: Mapping[str, Reading],
     aliases: Aliases,
     options: EngineOptions,
     folder: Path,
 ) -> list[dict[str, Any]]:
-    """Models, then aliases, each in the order of their names.
+    """Models, then adapters, then aliases, each in the order of their names.
 
     Args:
         keepers: of the models.
+        adapters: manifests of the adapters.
         found: their readings.
         aliases: all of them.
         options: sizes of the runners.
@@ -81,6 +87,8 @@ def entries(
         keeper.name: _model(keeper, found[keeper.name], aliases, options, folder)
         for keeper in keepers
     }
+    for adapter in adapters:
+        models[adapter.name] = _adapter(adapter, models, aliases, options, folder)
     named = [_alias(name, each[-1], models, options) for name, each in aliases.all().items()]
     return [*models.values(), *named]
 
@@ -92,6 +100,7 @@ def _model(
     own = {
         "state": State.IMPORTED if aliases.hold_back(manifest) else keeper.state,
         "alias_of": None,
+        "base": None,
         "aliases": aliases.of(keeper.name),
         "sha256": manifest.sha256 if manifest else "",
         "context": runner.context if runner else manifest.context if manifest else 0,
@@ -101,7 +110,7 @@ def _model(
         "pace": reading.get("pace", []),
         "restarts": keeper.restarts,
         **_computing(options),
-        "weights_bytes": _weights_bytes(manifest, folder),
+        "weights_bytes": file_size(manifest.weights(folder)) if manifest else 0,
         "memory_bytes": reading["memory_bytes"],
         "held_bytes": keeper.held_bytes,
         "gives_way": keeper.closed,
@@ -114,6 +123,33 @@ def _model(
     return _entry(keeper.name, keeper.created, own)
 
 
+def _adapter(
+    manifest: ModelManifest,
+    models: Mapping[str, dict[str, Any]],
+    aliases: Aliases,
+    options: EngineOptions,
+    folder: Path,
+) -> dict[str, Any]:
+    """An adapter: it is as its base is, which also counts its requests, and the memory of both."""
+    base = models.get(str(manifest.base))
+    created = 0 if base is None else base["created"]
+    own = _gone(manifest.name, f"its base, {manifest.base!r}, is not here", options)
+    if base is not None:
+        its = base["cloister"]
+        own |= {name: its[name] for name in _OF_BASE}
+    if aliases.hold_back(manifest):
+        own["state"] = State.IMPORTED
+    own |= {
+        "base": manifest.base,
+        "aliases": aliases.of(manifest.name),
+        "sha256": manifest.sha256,
+        "weights_bytes": file_size(manifest.weights(folder)),
+        "title": manifest.title,
+        "notice": manifest.notice,
+    }
+    return _entry(manifest.name, created, own)
+
+
 def _alias(
     name: str, target: Target, models: Mapping[str, dict[str, Any]], options: EngineOptions
 ) -> dict[str, Any]:
@@ -122,11 +158,19 @@ def _alias(
     model = models.get(target.model)
     if model is not None:
         return _entry(name, created, model["cloister"] | {"alias_of": target.model, "aliases": []})
-    own: dict[str, Any] = {
+    fault = f"it points at model {target.model!r}, which is no longer here"
+    own = _gone(name, fault, options)
+    return _entry(name, created, own | {"alias_of": target.model, "sha256": target.sha256})
+
+
+def _gone(title: str, fault: str, options: EngineOptions) -> dict[str, Any]:
+    """What is said of a name whose model is not here."""
+    return {
         "state": State.FAILED,
-        "alias_of": target.model,
+        "alias_of": None,
+        "base": None,
         "aliases": [],
-        "sha256": target.sha256,
+        "sha256": "",
         "context": 0,
         "sequences": options.sequences,
         **dict.fromkeys(_COUNTED, 0),
@@ -138,13 +182,12 @@ def _alias(
         "memory_bytes": 0,
         "held_bytes": 0,
         "gives_way": False,
-        "error": f"it points at model {target.model!r}, which is no longer here",
-        "title": name,
+        "error": fault,
+        "title": title,
         "notice": "",
         "capabilities": [],
         "build": None,
     }
-    return _entry(name, created, own)
 
 
 def _computing(options: EngineOptions) -> dict[str, str]:
@@ -174,10 +217,3 @@ def _entry(name: str, created: int, own: Mapping[str, Any]) -> dict[str, Any]:
         "owned_by": "cloister",
         "cloister": own,
     }
-
-
-def _weights_bytes(manifest: ModelManifest | None, folder: Path) -> int:
-    try:
-        return 0 if manifest is None else manifest.weights(folder).stat().st_size
-    except OSError:
-        return 0

@@ -197,6 +197,44 @@ def load(path: Path, request_context: int, options: EngineOptions, log: LogTail)
     )
 
 
+@dataclass(eq=False)
+class Adapter:
+    """A LoRA adapter in memory, beside its base model.
+
+    Args:
+        name: of its manifest.
+        digest: SHA-256 of its file.
+        handle: llama.cpp's pointer; the model frees it.
+        is_spoilt: whether it made probabilities that are no numbers.
+    """
+
+    name: str
+    digest: str
+    handle: Any
+    is_spoilt: bool = False
+
+
+def load_adapter(model: Any, path: Path) -> Any:  # noqa: ANN401 - pointers
+    """Load an adapter; no step may run meanwhile, since steps are sized by what is loaded.
+
+    Raises:
+        ModelLoadError: llama.cpp refuses the file.
+    """
+    handle = lib.llama_adapter_lora_init(model, str(path).encode())
+    if not handle:
+        raise ModelLoadError(f"llama.cpp refuses the adapter {path.name!r} for this model.")
+    return handle
+
+
+def use_adapter(context: Any, adapter: Adapter | None) -> None:  # noqa: ANN401 - a pointer
+    """Apply an adapter, or none, to all steps from now on."""
+    if adapter is None:
+        lib.llama_set_adapters_lora(context, None, 0, None)
+    else:
+        handles = (lib.llama_adapter_lora_p_ctypes * 1)(adapter.handle)
+        lib.llama_set_adapters_lora(context, handles, 1, (ctypes.c_float * 1)(1.0))
+
+
 def tokenise(vocab: Any, text: str, with_marks: bool) -> list[int]:  # noqa: ANN401 - a pointer
     """The tokens of a text, in which no spelling of a control token means that token.
 

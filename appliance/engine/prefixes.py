@@ -27,11 +27,20 @@ def common_prefix(first: list[int], second: list[int]) -> int:
 
 @dataclass
 class Kept:
-    """Tokens whose cells a slot holds, and when they last served."""
+    """Tokens whose cells a slot holds, and when they last served.
+
+    Args:
+        adapter: that the cells were computed with; they are wrong with any other, and with none.
+    """
 
     slot: int
     tokens: list[int]
     used: int
+    adapter: object | None = None
+
+    def shared(self, tokens: list[int], adapter: object | None) -> int:
+        """Leading tokens whose cells serve a sequence that has this adapter."""
+        return common_prefix(self.tokens, tokens) if self.adapter is adapter else 0
 
 
 class Prefixes:
@@ -58,18 +67,20 @@ class Prefixes:
         """Tokens that are held; beginnings that two share are counted twice."""
         return sum(len(kept.tokens) for kept in self._kept)
 
-    def match(self, prompt: list[int]) -> tuple[int, int] | None:
+    def match(self, prompt: list[int], adapter: object | None = None) -> tuple[int, int] | None:
         """The slot that shares most with a prompt, and how many tokens; None if too few."""
-        best = max(self._kept, key=lambda kept: common_prefix(kept.tokens, prompt), default=None)
+        best = max(self._kept, key=lambda kept: kept.shared(prompt, adapter), default=None)
         if best is None:
             return None
-        length = common_prefix(best.tokens, prompt)
+        length = best.shared(prompt, adapter)
         if length < SHORTEST:
             return None
         self._touch(best)
         return best.slot, length
 
-    def keep(self, tokens: list[int]) -> tuple[int | None, list[int]]:
+    def keep(
+        self, tokens: list[int], adapter: object | None = None
+    ) -> tuple[int | None, list[int]]:
         """Make room for the tokens of a request that has ended.
 
         Returns:
@@ -80,7 +91,7 @@ class Prefixes:
             return None, []
         freed = []
         for kept in list(self._kept):
-            shared = common_prefix(kept.tokens, tokens)
+            shared = kept.shared(tokens, adapter)
             if shared == len(tokens):
                 self._touch(kept)
                 return None, []
@@ -90,7 +101,7 @@ class Prefixes:
             freed.append(self.drop_oldest())
         if not self._free:
             return None, freed
-        kept = Kept(self._free.pop(), list(tokens), 0)
+        kept = Kept(self._free.pop(), list(tokens), 0, adapter)
         self._kept.append(kept)
         self._touch(kept)
         return kept.slot, freed

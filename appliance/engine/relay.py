@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from appliance.engine.asgi import error_response, hung_up, sse
 from appliance.engine.errors import RunnerDiedError
-from appliance.engine.identity import REQUEST_ID
+from appliance.engine.identity import ADAPTER, REQUEST_ID
 
 _READ_BYTES = 256 * 1024
 _EVENT_STREAM = b"text/event-stream"
@@ -36,6 +36,7 @@ class Call:
     path: str
     body: bytes = b""
     request_id: str | None = None
+    adapter: str | None = None  # with which the runner answers
 
     def head(self) -> h11.Request:
         """The request line and headers."""
@@ -44,6 +45,8 @@ class Call:
             headers.append(("Content-Length", str(len(self.body))))
         if self.request_id is not None:
             headers.append((REQUEST_ID, self.request_id))
+        if self.adapter is not None:
+            headers.append((ADAPTER, self.adapter))
         return h11.Request(method=self.method, target=self.path, headers=headers)
 
 

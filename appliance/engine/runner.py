@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from starlette.applications import Starlette
 from appliance.catalogue.architectures import Nature, possible_capabilities
 from appliance.catalogue.errors import CatalogueError
 from appliance.catalogue.manifest import ModelManifest, read_manifest
+from appliance.engine.adapters import Adapters
 from appliance.engine.asgi import bind_socket, server
 from appliance.engine.encoder_front import EncoderFront
 from appliance.engine.encoding import Encoder, Reading
@@ -74,7 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
         _log.exception("loading failed")
         _report(given.ready, {"error": f"loading failed with {type(error).__name__}; see the log"})
         return EXIT_LOAD_FAILED
-    asyncio.run(_run(given.socket, given.ready, served, loaded, options))
+    start = partial(_assembled, served, loaded, manifest, given.manifest.parent, options)
+    asyncio.run(_run(given.socket, given.ready, served, start))
     return 0
 
 
@@ -161,10 +164,11 @@ def _template(
     return ChatTemplate(source, vocabulary.marker_pattern, bos, eos)
 
 
-async def _run(
-    path: Path, ready: int, served: Serving, loaded: Loaded, options: EngineOptions
-) -> None:
-    app, worker = _assembled(served, loaded, options, asyncio.get_running_loop())
+Start = Callable[[asyncio.AbstractEventLoop], tuple[Starlette, Scheduler | Encoder]]
+
+
+async def _run(path: Path, ready: int, served: Serving, start: Start) -> None:
+    app, worker = start(asyncio.get_running_loop())
     worker.start()
     listener = bind_socket(path)
     _report(ready, {"context": served.context, "build": served.build})
@@ -177,7 +181,12 @@ async def _run(
 
 
 def _assembled(
-    served: Serving, loaded: Loaded, options: EngineOptions, loop: asyncio.AbstractEventLoop
+    served: Serving,
+    loaded: Loaded,
+    manifest: ModelManifest,
+    models: Path,
+    options: EngineOptions,
+    loop: asyncio.AbstractEventLoop,
 ) -> tuple[Starlette, Scheduler | Encoder]:
     """The HTTP application, and the thread that works for it."""
 
@@ -195,7 +204,8 @@ def _assembled(
     kind = Stepper if served.opening is None else TranslatingStepper
     stepper = kind(loaded, served.vocabulary.ends, options)
     scheduler = Scheduler(stepper, options, hand_over, _stop_hard)
-    return Front(served, scheduler).app(), scheduler
+    adapters = Adapters(manifest, models, loaded, scheduler.between_steps)
+    return Front(served, scheduler, adapters).app(), scheduler
 
 
 def _stop_hard(_error: Exception) -> None:

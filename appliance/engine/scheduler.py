@@ -14,23 +14,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
+from appliance.engine.errands import Errand
 from appliance.engine.errors import QueueFullError
+from appliance.engine.llama import Adapter
 from appliance.engine.options import EngineOptions
 from appliance.engine.outbox import Event, Outbox
-from appliance.engine.portions import Portions, divide
+from appliance.engine.planning import Output, Planner, by_adapter
 from appliance.engine.sequence import Finish, Group, Sequence, ending
 from appliance.engine.sharing import Sharing
 from appliance.engine.stepper import Stepper
 from appliance.engine.tally import Tally
 
 _log = logging.getLogger(__name__)
-
-Place = tuple[Group, Sequence]
-"""Who decodes: a sequence, and the group that may fork from it."""
-
-Output = tuple[Group, Sequence, int]
-"""The same with the batch position whose logits it gets."""
+_Result = TypeVar("_Result")
 
 _HEADROOM = 64  # tokens of answer for which there must be cells before a request leaves the queue
 _SMOOTHING = 0.2  # weight of the latest request in the mean duration
@@ -64,9 +63,10 @@ class Scheduler:
         self._live: list[Group] = []
         self._free_slots = list(range(options.sequences))
         self._sharing = Sharing(stepper, options.sequences, options.prefixes)
-        self._portions = Portions(options.step_tokens)
+        self._planner = Planner(stepper, options, self._sharing)
         self._cramped = False  # the last step found no room; the next one guesses nothing
         self._cancelled: list[Sequence] = []
+        self._errands: deque[Errand[Any]] = deque()
         self._closing = False
         self._mean_seconds = 1.0
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
@@ -110,6 +110,14 @@ class Scheduler:
             self._cancelled.extend(sequences)
             self._wake.notify()
 
+    def between_steps(self, work: Callable[[], _Result]) -> Future[_Result]:
+        """Have the scheduler's thread make a call that touches model or context."""
+        errand = Errand(work)
+        with self._wake:
+            self._errands.append(errand)
+            self._wake.notify()
+        return errand.result
+
     def _patience(self) -> int:
         """Whole seconds until a queued request is likely to have been served."""
         ahead = (len(self._waiting) + 1) / self._options.sequences
@@ -128,14 +136,21 @@ class Scheduler:
     def _wait_for_work(self) -> bool:
         """Block, without using the CPU, until there is something to do; False to stop."""
         with self._wake:
-            while not (self._waiting or self._live or self._cancelled or self._closing):
+            while not (self._has_work() or self._closing):
                 self._wake.wait()
             if self._closing:
                 events = [event for group in self._all() for event in self._end_group(group)]
                 self._outbox.put(events)
+                for errand in self._errands:
+                    errand.result.cancel()
             return not self._closing
 
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._live or self._cancelled or self._errands)
+
     def _turn(self) -> None:
+        while self._errands:
+            self._errands.popleft().run()
         events = self._drop_cancelled() if self._cancelled else []
         if self._waiting:
             events += self._admit()
@@ -206,25 +221,31 @@ class Scheduler:
         Apart, because attention over the shared cache skips other sequences' cells only where a
         step holds few tokens, or long runs of one sequence.
         """
-        answers, prompts = self._sort()
+        answers, prompts = self._planner.sort(self._live)
         self.tally.shared_tokens = self._sharing.saved_tokens
         self.tally.prefix_hits = self._sharing.hits
         events: list[Event] = []
-        if answers:
-            began = time.perf_counter()
-            events, fits = self._decode(self._plan_answers(answers))
-            self._portions.answered(time.perf_counter() - began)
-            if not fits:
+        began = time.perf_counter()
+        for places in by_adapter(answers):
+            more, goes_on = self._decode(self._planner.answers(places, guess=not self._cramped))
+            events += more
+            if not goes_on:
                 return events
-        if prompts:
-            outputs = self._plan_prompts(prompts, len(answers))
+        if answers:
+            self._planner.portions.answered(time.perf_counter() - began)
+        sets = by_adapter(prompts)
+        for places in sets:
+            outputs = self._planner.prompts(places, len(answers), len(sets))
             tokens, began = self._stepper.planned, time.perf_counter()
-            events += self._decode(outputs)[0]
-            self._portions.read(tokens, time.perf_counter() - began)
+            more, goes_on = self._decode(outputs)
+            events += more
+            if not goes_on:
+                return events
+            self._planner.portions.read(tokens, time.perf_counter() - began)
         return events
 
     def _decode(self, outputs: list[Output]) -> tuple[list[Event], bool]:
-        """Run what is planned; what came of it, and whether the cache had room for it."""
+        """Run what is planned; what came of it, and whether all others still are as they were."""
         began = time.perf_counter()
         decoded = self._stepper.decode()
         self.tally.decode_seconds += time.perf_counter() - began
@@ -232,6 +253,9 @@ class Scheduler:
             return self._make_room(), False
         self._cramped = False
         self.tally.steps += 1
+        spoilt = self._stepper.spoilt_by
+        if spoilt is not None:
+            return self._clean_up(spoilt), False
         events: list[Event] = []
         for group, member, row in outputs:
             for sequence in self._fork(group, member):
@@ -239,46 +263,6 @@ class Scheduler:
         if any(event[3] is not None for event in events):
             self._sweep()
         return events, True
-
-    def _sort(self) -> tuple[list[Place], list[Place]]:
-        """Who takes part in a turn: those that answer, and those whose prompt is read."""
-        answers: list[Place] = []
-        prompts: list[Place] = []
-        room = self._options.answer_capacity
-        for group in self._live:
-            if self._sharing.waits(group):
-                continue
-            for member in group.live if group.forked else [group.first]:
-                brief = member.pending == 1 or (group.forked and member.pending <= room)
-                if brief:
-                    room -= member.pending
-                (answers if brief else prompts).append((group, member))
-        return answers, prompts
-
-    def _plan_answers(self, answers: list[Place]) -> list[Output]:
-        """Fill a step with the next tokens of answers and with guesses; who gets logits."""
-        self._stepper.clear()
-        room = self._options.answer_capacity - sum(member.pending for _, member in answers)
-        drafts = 0 if self._cramped else min(self._options.drafts, room)
-        outputs: list[Output] = []
-        for group, member in answers:
-            guesses = self._stepper.guesses(member, drafts)
-            drafts -= len(guesses)
-            outputs.append((group, member, self._stepper.add(member, member.pending, guesses)))
-        return outputs
-
-    def _plan_prompts(self, prompts: list[Place], answers: int) -> list[Output]:
-        """Fill a step with pieces of prompts; who gets logits, in the order of the batch."""
-        self._stepper.clear()
-        size = self._portions.size(answers, len(prompts))
-        outputs: list[Output] = []
-        pieces = divide([member.pending for _, member in prompts], size)
-        for (group, member), count in zip(prompts, pieces, strict=True):
-            if count:
-                row = self._stepper.add(member, count)
-                if member.pending == 0:
-                    outputs.append((group, member, row))
-        return outputs
 
     def _fork(self, group: Group, member: Sequence) -> list[Sequence]:
         """Who samples from a member's logits: all of the group at the end of the prompt."""
@@ -346,11 +330,30 @@ class Scheduler:
             if not group.forked and group.live[1:] and group.first is leaving:
                 self._stepper.copy(leaving, group.live[1])
 
-    def _end_group(self, group: Group) -> list[Event]:
+    def _end_group(self, group: Group, why: Finish = Finish.CANCELLED) -> list[Event]:
         events: list[Event] = []
         for member in group.live:
-            events.append((member.sink, [], None, Finish.CANCELLED))
+            events.append((member.sink, [], None, why))
             self._finish(member)
+        return events
+
+    def _clean_up(self, adapter: Adapter) -> list[Event]:
+        """An adapter made numbers that are none: end what it answers, and compute the rest anew.
+
+        They lie in cells that attention multiplies by zero for everybody else, and zero times
+        such a number is none either.
+        """
+        adapter.is_spoilt = True
+        with self._wake:
+            spoilt = [group for group in self._all() if group.adapter is adapter]
+            events = [each for group in spoilt for each in self._end_group(group, Finish.FAILED)]
+            self._waiting = deque(group for group in self._waiting if group.live)
+        self._sweep()
+        while self._sharing.give_up_one():
+            pass
+        while self._live:
+            self._set_aside(self._live.pop())
+        self._stepper.wipe()
         return events
 
     def _make_room(self) -> list[Event]:
@@ -373,7 +376,13 @@ class Scheduler:
             for member in members:
                 self._finish(member)
             return [(member.sink, [], None, Finish.FAILED) for member in members]
+        self._set_aside(group)
+        return []
+
+    def _set_aside(self, group: Group) -> None:
+        """Let a group wait at the head of the queue; what it has decoded is decoded again."""
         self.tally.preemptions += 1
+        members = group.live
         for member in members:
             self._release(member)
             member.decoded = member.shared = 0
@@ -383,4 +392,3 @@ class Scheduler:
             again = [Group([m], group.prompt_length, group.since, announced=True) for m in members]
         with self._wake:
             self._waiting.extendleft(reversed(again))
-        return []

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from appliance.engine.grammar import GrammarState
+from appliance.engine.llama import Adapter
 from appliance.engine.lookup import Lookup
 from appliance.engine.sampling import Sampler, Sampling, TokenLogprobs
 
@@ -59,6 +60,7 @@ class Sequence:
     cancelled: bool = False
     finished: bool = False
     source: list[int] = field(default_factory=list)  # what an encoder reads before the first token
+    adapter: Adapter | None = None  # that changes the model for this sequence
 
     @property
     def pending(self) -> int:
@@ -97,6 +99,11 @@ class Group:
     def live(self) -> list[Sequence]:
         """Members that have not ended."""
         return [member for member in self.members if not member.finished]
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What changes the model for all members."""
+        return self.members[0].adapter
 
     @property
     def first(self) -> Sequence:

@@ -45,8 +45,8 @@ class Sharing:
         """
         if not self._on:
             return
-        leader, length = _leader(_prompt(group), live)
-        found = self._prefixes.match(_prompt(group))
+        leader, length = _leader(group, live)
+        found = self._prefixes.match(_prompt(group), group.adapter)
         if leader is not None and (found is None or length >= found[1] + SHORTEST):
             group.leader = leader, length
         elif found is not None:
@@ -62,7 +62,7 @@ class Sharing:
         group.leader = None
         if leader.slot >= 0:
             self._share(leader.slot, length, group)
-        elif (found := self._prefixes.match(_prompt(group))) is not None:
+        elif (found := self._prefixes.match(_prompt(group), group.adapter)) is not None:
             self._share(*found, group)
         return False
 
@@ -75,7 +75,7 @@ class Sharing:
         """Let the cells of a sequence that ends outlive it, if they may serve again."""
         if not self._on or sequence.slot < 0:
             return
-        slot, freed = self._prefixes.keep(sequence.tokens[: sequence.decoded])
+        slot, freed = self._prefixes.keep(sequence.tokens[: sequence.decoded], sequence.adapter)
         for each in freed:
             self._stepper.forget_slot(each)
         if slot is not None:
@@ -94,12 +94,13 @@ def _prompt(group: Group) -> list[int]:
     return group.first.tokens[:-1]
 
 
-def _leader(prompt: list[int], live: Groups[Group]) -> tuple[Sequence | None, int]:
-    """The live sequence that has, or will have, most of a prompt's cells."""
+def _leader(group: Group, live: Groups[Group]) -> tuple[Sequence | None, int]:
+    """The live sequence that has, or will have, most of the cells of a group's prompt."""
+    prompt = _prompt(group)
     best: tuple[Sequence | None, int] = None, SHORTEST - 1
-    for group in live:
-        if group.live:
-            length = common_prefix(group.first.tokens, prompt)
+    for other in live:
+        if other.live and other.adapter is group.adapter:
+            length = common_prefix(other.first.tokens, prompt)
             if length > best[1]:
-                best = group.first, length
+                best = other.first, length
     return best

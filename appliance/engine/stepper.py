@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from appliance.engine.batch import Batch
 from appliance.engine.errors import DecodeError
 from appliance.engine.grammar import GrammarState
-from appliance.engine.llama import Loaded, memory_clear, memory_seq_cp, memory_seq_rm
+from appliance.engine.llama import (
+    Adapter,
+    Loaded,
+    memory_clear,
+    memory_seq_cp,
+    memory_seq_rm,
+    use_adapter,
+)
 from appliance.engine.lookup import Lookup
 from appliance.engine.options import EngineOptions
 from appliance.engine.sampling import LogprobTable, Sampler, TokenLogprobs
@@ -52,6 +59,7 @@ class Stepper:
         self._logits: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
         self._best: list[int] = []
         self._sound: list[bool] = []
+        self._adapter: Adapter | None = None  # that the context applies now
         self.reset()
 
     @property
@@ -68,6 +76,11 @@ class Stepper:
     def planned(self) -> int:
         """Tokens in the step so far."""
         return len(self._batch)
+
+    @property
+    def spoilt_by(self) -> Adapter | None:
+        """The adapter that the step had, if it made probabilities that are no numbers."""
+        return None if all(self._sound) else self._adapter
 
     def prepare(self, sequence: Sequence, prompt_length: int) -> None:
         """Make what a sequence needs to sample, when it first leaves the queue."""
@@ -107,6 +120,10 @@ class Stepper:
         """Forget all sequences; the next one starts at the first cell."""
         memory_clear(self._loaded.memory, False)
 
+    def wipe(self) -> None:
+        """Forget all sequences, and overwrite the numbers that they left."""
+        memory_clear(self._loaded.memory, True)
+
     def copy(self, source: Sequence, target: Sequence) -> None:
         """Let `target` share all cells of `source`, without copying them."""
         memory_seq_cp(self._loaded.memory, source.slot, target.slot, -1, -1)
@@ -124,10 +141,13 @@ class Stepper:
         """Put a sequence's next `count` known tokens into the step, and guesses behind them.
 
         Returns:
-            The batch position of the last known token; it has logits if no other is left.
+            The batch position of the last known token; it has logits if no other is left, and
+            with an adapter always: they tell whether the adapter made numbers.
         """
         start, guesses = sequence.decoded, draft or []
         outputs = 1 + len(guesses) if count == sequence.pending else 0
+        if sequence.adapter is not None:
+            outputs = max(1, outputs)
         tokens = [*sequence.tokens[start : start + count], *guesses]
         row = self._batch.add(tokens, start, sequence.slot, outputs)
         sequence.decoded += len(tokens)
@@ -148,9 +168,15 @@ class Stepper:
     def decode(self) -> bool:
         """Run the step; False, with all as before, if the KV cache has no room for it.
 
+        All of its sequences have the same adapter, or none.
+
         Raises:
             DecodeError: llama.cpp failed; the context can not be used any more.
         """
+        adapter = self._planned[0][0].adapter
+        if adapter is not self._adapter:
+            use_adapter(self._loaded.context, adapter)
+            self._adapter = adapter
         code = self._loaded.decode(self._batch.seal())
         if code == _NO_ROOM:
             for sequence, count in self._planned:

@@ -30,7 +30,7 @@ from appliance.engine.errors import (
     UnknownModelError,
     UnknownRequestError,
 )
-from appliance.engine.fleet import Fleet
+from appliance.engine.fleet import Answerer, Fleet
 from appliance.engine.flights import Flights
 from appliance.engine.identity import REQUEST_ID
 from appliance.engine.keeper import Keeper
@@ -77,7 +77,7 @@ class Supervisor:
         self._options = options
         self._pinned = residency.pinned
         self._aliases = Aliases(state_dir / "aliases.json")
-        self._warming = Warming(self._keeper, options.prefixes)
+        self._warming = Warming(self._answerer, options.prefixes)
         signal = Signal()
         self._flights = Flights(signal)
         self._budget = MemoryBudget(limit=residency.memory_mib * _MIB)
@@ -138,7 +138,8 @@ class Supervisor:
         self._fleet.look()
         keepers = self._fleet.keepers()
         found = await readings(keepers)
-        data = entries(keepers, found, self._aliases, self._options, self._folder)
+        adapters = self._fleet.adapters()
+        data = entries(keepers, adapters, found, self._aliases, self._options, self._folder)
         own = {"memory": memory(self._budget)}
         return json_response({"object": "list", "data": data, "cloister": own})
 
@@ -157,11 +158,13 @@ class Supervisor:
         # From here to the first byte that is relayed nothing is awaited: what the alias points at
         # now is what answers, and the runner knows of a flight before it could be stopped.
         runner = keeper.ready()
-        call = Call(runner.socket, "POST", request.url.path, body, request_id)
+        adapter = self._answerer(asked).header
+        call = Call(runner.socket, "POST", request.url.path, body, request_id, adapter)
         return _Tracked(RelayReply(call, keeper.name), self._flights, call)
 
     def _is_pinned(self, model: str) -> bool:
-        return any(self._aliases.resolve(name) == model for name in self._pinned)
+        pinned = {self._aliases.resolve(name) for name in self._pinned}
+        return any(self._fleet.base_of(name) == model for name in pinned)
 
     def _rank(self, model: str) -> int:
         """Who gets room first at the start: what is pinned, then what applications ask for."""
@@ -170,13 +173,13 @@ class Supervisor:
         return 1 if self._aliases.of(model) else 2
 
     def _present(self, asked: str) -> Keeper | None:
-        return None if asked in self._pauses else self._keeper(asked)
+        return None if asked in self._pauses else self._answerer(asked).keeper
 
-    def _keeper(self, asked: str) -> Keeper:
-        """The keeper of the model that a name stands for now."""
+    def _answerer(self, asked: str) -> Answerer:
+        """Who answers what a name stands for now: an alias's model, and an adapter's base."""
         model = self._aliases.resolve(asked)
         try:
-            keeper = self._fleet.find(model)
+            found = self._fleet.find(model)
         except UnknownModelError:
             if model == asked:
                 raise
@@ -186,9 +189,10 @@ class Supervisor:
                 f" see: cloister model rollback {asked}",
                 _RETRY_SECONDS,
             ) from None
-        if self._aliases.hold_back(keeper.manifest):
-            raise NotActivatedError(model)
-        return keeper
+        for manifest in (found.adapter, found.keeper.manifest):
+            if manifest is not None and self._aliases.hold_back(manifest):
+                raise NotActivatedError(manifest.name)
+        return found
 
     def _request_id(self, request: Request) -> str:
         given = request.headers.get(REQUEST_ID)

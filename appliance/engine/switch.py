@@ -20,6 +20,7 @@ from appliance.engine.errors import (
     AliasRefusedError,
     ModelNotReadyError,
     NoRoomError,
+    NotActivatedError,
     NotBesideError,
 )
 from appliance.engine.fleet import Fleet
@@ -53,6 +54,25 @@ class Move:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _Present:
+    """A model in memory, and the adapter that an alias is to point at, if it is one."""
+
+    manifest: ModelManifest
+    runner: Runner
+    adapter: ModelManifest | None
+
+    @property
+    def target(self) -> ModelManifest:
+        """What the alias is to point at."""
+        return self.adapter or self.manifest
+
+    @property
+    def proof(self) -> tuple[Runner, str]:
+        """What has answered, once it has."""
+        return self.runner, self.target.sha256
+
+
 class Switch:
     """Moves aliases between the models of a fleet; one move at a time.
 
@@ -78,7 +98,7 @@ class Switch:
         self._fleet = fleet
         self._aliases = aliases
         self._pauses = pauses
-        self._proven: dict[str, Runner] = {}
+        self._proven: dict[str, tuple[Runner, str]] = {}  # and the digest of what was proved
         self._moving = asyncio.Lock()
 
     async def prepare(self, alias: str, model: str | None, *, stop_first: bool = False) -> Move:
@@ -109,7 +129,7 @@ class Switch:
         except BaseException:
             self._pauses.end(alias)
             raise
-        self._pauses.keep(alias, self._fleet.find(target.model).held())
+        self._pauses.keep(alias, self._fleet.find(target.model).keeper.held())
         asyncio.get_running_loop().call_later(_UNUSED_SECONDS, self._fleet.shelve, target.model)
         return Move(alias, target.model, target.sha256, self._present(alias))
 
@@ -192,6 +212,12 @@ class Switch:
                 f"There is a model {alias!r}; an alias must not hide it. Choose another name."
             )
 
+    def _check_base(self, model: str) -> None:
+        """Return only if a base answers for itself before an adapter has it answer."""
+        found = self._fleet.find(model)
+        if found.adapter is not None and self._aliases.hold_back(found.keeper.manifest):
+            raise NotActivatedError(found.keeper.name)
+
     @contextmanager
     def _moved(self, alias: str) -> Iterator[None]:
         """Let requests for the alias go on afterwards, whether it has moved or not."""
@@ -219,39 +245,42 @@ class Switch:
                 raise NotBesideError(alias, present.name, model, error.reason) from None
 
     @asynccontextmanager
-    async def _loaded(self, model: str) -> AsyncIterator[tuple[ModelManifest, Runner]]:
-        """The model in memory, where it stays meanwhile."""
+    async def _loaded(self, model: str) -> AsyncIterator[_Present]:
+        """The model in memory, where it stays meanwhile; of an adapter, its base."""
         if model in self._aliases:
             raise AliasRefusedError(f"{model!r} is an alias itself; name a model.")
+        self._check_base(model)
         try:
             # No task of its own, or the model could be stopped between there and here.
             async with asyncio.timeout(_LOAD_SECONDS):
-                keeper = await self._fleet.current(model)
+                found = await self._fleet.current(model)
         except TimeoutError:
             raise ModelNotReadyError(model, _RETRY_SECONDS) from None
+        keeper = found.keeper
         if keeper.manifest is None:
             raise ModelNotReadyError(model, _RETRY_SECONDS)
         with keeper.held():
-            yield keeper.manifest, keeper.ready()
+            yield _Present(keeper.manifest, keeper.ready(), found.adapter)
 
     async def _proved_for(self, alias: str, model: str) -> Target:
         """The model as a target, after it has answered a small request."""
         with self._beside(alias, model):
-            async with self._loaded(model) as (manifest, runner):
-                return await self._prove(manifest, runner, by="")
+            async with self._loaded(model) as present:
+                return await self._prove(present, by="")
 
     async def _target(self, alias: str, model: str, by: str = "") -> Target:
         """The model as a target; it has answered since it was loaded."""
         with self._beside(alias, model):
-            async with self._loaded(model) as (manifest, runner):
-                if self._proven.get(model) is not runner:
-                    return await self._prove(manifest, runner, by)
-                return Target.now(model, manifest.sha256, by)
+            async with self._loaded(model) as present:
+                if self._proven.get(model) != present.proof:
+                    return await self._prove(present, by)
+                return Target.now(model, present.target.sha256, by)
 
-    async def _prove(self, manifest: ModelManifest, runner: Runner, by: str) -> Target:
-        await smoke(manifest, runner)
-        self._proven[manifest.name] = runner
-        return Target.now(manifest.name, manifest.sha256, by)
+    async def _prove(self, present: _Present, by: str) -> Target:
+        target = present.target
+        await smoke(present.manifest, present.runner, adapter=present.adapter)
+        self._proven[target.name] = present.proof
+        return Target.now(target.name, target.sha256, by)
 
 
 def _check_way_back(alias: str, back: Target, found: Target) -> None:

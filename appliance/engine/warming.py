@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.engine.errors import BadRequestError, EngineError
-from appliance.engine.keeper import Keeper
+from appliance.engine.fleet import Answerer
 from appliance.engine.launch import Runner
 from appliance.engine.relay import Call, RunnerGoneError, call_whole
 
@@ -51,20 +51,24 @@ class _Wanted:
     digest: bytes
 
 
+_Header = str | None
+_Done = tuple[_Header, bytes]
+
+
 class Warming:
     """The beginnings that runners shall have decoded, and which of them have.
 
     Args:
-        keeper_of: finds the keeper that answers a name now; raises EngineError where none does.
+        answerer_of: finds who answers a name now; raises EngineError where none does.
         most: beginnings that one runner keeps.
     """
 
-    def __init__(self, keeper_of: Callable[[str], Keeper], most: int) -> None:
+    def __init__(self, answerer_of: Callable[[str], Answerer], most: int) -> None:
         """Nothing is wanted yet."""
-        self._keeper_of = keeper_of
+        self._answerer_of = answerer_of
         self._most = most
         self._wanted: list[_Wanted] = []
-        self._done: dict[Runner, set[bytes]] = {}
+        self._done: dict[Runner, set[_Done]] = {}
         self._wake = asyncio.Event()
 
     def want(self, body: Mapping[str, Any]) -> int:
@@ -106,27 +110,34 @@ class Warming:
             await self._round()
 
     async def _round(self) -> None:
-        present: dict[Runner, set[bytes]] = {}
+        present: dict[Runner, set[_Done]] = {}
         wanted = list(self._wanted)
         digests = {each.digest for each in wanted}
         for each in wanted:
-            runner = self._runner(each.asked)
-            if runner is None:
+            found = self._ready(each.asked)
+            if found is None:
                 continue
-            done = present.setdefault(runner, self._done.get(runner, set()) & digests)
-            if each.digest not in done and len(done) < self._most:
-                await self._decode(each, runner, done)
+            runner, adapter = found
+            before = {one for one in self._done.get(runner, set()) if one[1] in digests}
+            done = present.setdefault(runner, before)
+            if (adapter, each.digest) not in done and len(done) < self._most:
+                await self._decode(each, runner, adapter, done)
         self._done = present
 
-    def _runner(self, asked: str) -> Runner | None:
+    def _ready(self, asked: str) -> tuple[Runner, _Header] | None:
+        """The runner that answers a name now, and with which adapter."""
         try:
-            keeper = self._keeper_of(asked)
+            found = self._answerer_of(asked)
         except EngineError:
             return None
-        return keeper.runner if keeper.takes_requests else None
+        if found.keeper.runner is None or not found.keeper.takes_requests:
+            return None
+        return found.keeper.runner, found.header
 
-    async def _decode(self, wanted: _Wanted, runner: Runner, done: set[bytes]) -> None:
-        call = Call(runner.socket, "POST", "/beginnings", wanted.body)
+    async def _decode(
+        self, wanted: _Wanted, runner: Runner, adapter: _Header, done: set[_Done]
+    ) -> None:
+        call = Call(runner.socket, "POST", "/beginnings", wanted.body, adapter=adapter)
         try:
             async with asyncio.timeout(_SECONDS):
                 status, _ = await call_whole(call)
@@ -134,7 +145,7 @@ class Warming:
             return
         if status == _UNAVAILABLE:
             return  # there are users already; it is handed over again before long
-        done.add(wanted.digest)
+        done.add((adapter, wanted.digest))
         if status != _OK:
             _log.warning("a beginning for %s is not decoded ahead (%d)", wanted.asked, status)
 

@@ -61,6 +61,7 @@ def end_meta(
         "begin": work.record_id,
         "answered_by": identity and identity.model,
         "model_digest": identity and identity.model_digest,
+        "adapter_digest": identity and identity.adapter_digest,
         "template_digest": identity and identity.template_digest,
         "build": identity and identity.build,
         "seed": None if identity is None else _number(identity.seed),

@@ -20,6 +20,7 @@ class Running:
     """One model, as it runs.
 
     Args:
+        base: Of an adapter, the model whose process it is in, and which counts its requests.
         standing: Its state in words, and the reason where it can not run.
         speed: Tokens per second of its answers, over the last ten seconds.
         curve: The same for each second of the last minute; None where too little is known.
@@ -30,6 +31,7 @@ class Running:
     """
 
     name: str
+    base: str | None
     aliases: list[str]
     standing: Standing
     processor: str
@@ -90,6 +92,7 @@ def _running(model: ModelStatus) -> Running:
     own = model.body["cloister"]
     return Running(
         name=model.id,
+        base=own["base"],
         aliases=own["aliases"],
         standing=state.of_model(model),
         processor=own["processor"],

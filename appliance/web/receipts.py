@@ -67,6 +67,7 @@ class TaskReceipt:
         model: Name that the task asked for: a model's, or an alias.
         answered_by: Name of the model that answered.
         model_digest: SHA-256 of the weights, hexadecimal.
+        adapter_digest: SHA-256 of the adapter that the model answered with; None without one.
         template_digest: SHA-256 of the chat template, hexadecimal.
         engine_build: Versions of what ran the model.
         seed: Seed of the sampling.
@@ -88,6 +89,7 @@ class TaskReceipt:
     outcome: str
     ended_at: str
     answer: LogPlace
+    adapter_digest: str | None = None
 
     @classmethod
     def from_body(cls, body: dict[str, Any]) -> Self:

@@ -34,7 +34,8 @@ def plain_shape(_work: Work, _identity: AnswerIdentity, finished: Finished) -> d
 
 def fingerprint(identity: AnswerIdentity) -> str:
     """OpenAI's `system_fingerprint`: equal where weights, template and engine are the same."""
-    parts = (identity.model_digest, identity.template_digest, identity.build)
+    adapter = () if identity.adapter_digest is None else (identity.adapter_digest,)
+    parts = (identity.model_digest, *adapter, identity.template_digest, identity.build)
     return f"fp_{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
 
 

@@ -155,6 +155,7 @@ def _answer(task: Task, work: Work, identity: AnswerIdentity, finished: Finished
             "name": identity.asked,
             "answered_by": identity.model,
             "sha256": identity.model_digest,
+            "adapter_sha256": identity.adapter_digest,
         },
         "receipt": {
             "event": receipt.event,

@@ -84,6 +84,7 @@ def receipt_of(
         outcome=finished.finish_reason,
         ended_at=datetime.now(UTC).isoformat(timespec="seconds"),
         answer=LogPlace(**asdict(finished.receipt)),
+        adapter_digest=identity.adapter_digest,
     )
 
 

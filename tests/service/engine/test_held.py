@@ -132,8 +132,8 @@ def test_a_model_that_was_loaded_for_a_move_that_never_comes_is_stopped(
         async with supervisor.app().router.lifespan_context(supervisor.app()):
             fleet = supervisor._fleet
             await supervisor._switch.prepare("desk", "new")
-            assert fleet.find("new").state is State.READY
-            while fleet.find("new").state is not State.IMPORTED or list(run_dir.iterdir()):
+            assert fleet.find("new").keeper.state is State.READY
+            while fleet.find("new").keeper.state is not State.IMPORTED or list(run_dir.iterdir()):
                 await asyncio.sleep(0.02)  # a poll; the whole run is bounded
 
     run_apart(asyncio.wait_for(run(), 120))

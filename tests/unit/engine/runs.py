@@ -9,7 +9,7 @@ from collections.abc import Sequence as Tokens
 from dataclasses import dataclass, field
 
 from appliance.engine.grammar import CompiledSchema, GrammarState
-from appliance.engine.llama import Loaded
+from appliance.engine.llama import Adapter, Loaded
 from appliance.engine.options import EngineOptions
 from appliance.engine.outbox import Event
 from appliance.engine.sampling import Sampling, TokenLogprobs
@@ -88,13 +88,14 @@ class Bench:
         sampling: Sampling = GREEDY,
         seed: int = 1,
         schema: CompiledSchema | None = None,
+        adapter: Adapter | None = None,
     ) -> tuple[Heard, Sequence, int]:
         heard = Heard()
         tokens = [self.vocabulary.bos, *self.vocabulary.plain(prompt)]
         grammar = None if schema is None else GrammarState(schema, self.vocabulary.size)
         forced = [] if grammar is None else grammar.forced()
         limit = len(tokens) + most
-        sequence = Sequence(heard, sampling, seed, tokens + forced, limit, grammar)
+        sequence = Sequence(heard, sampling, seed, tokens + forced, limit, grammar, adapter=adapter)
         return heard, sequence, len(tokens)
 
     def start(
@@ -105,9 +106,11 @@ class Bench:
         seed: int = 1,
         schema: CompiledSchema | None = None,
         choices: int = 1,
+        adapter: Adapter | None = None,
     ) -> tuple[list[Heard], list[Sequence]]:
         made = [
-            self.sequence(prompt, most, sampling, seed + index, schema) for index in range(choices)
+            self.sequence(prompt, most, sampling, seed + index, schema, adapter)
+            for index in range(choices)
         ]
         self.scheduler.submit([Group([sequence for _, sequence, _ in made], made[0][2])])
         return [heard for heard, _, _ in made], [sequence for _, sequence, _ in made]
@@ -119,7 +122,8 @@ class Bench:
         sampling: Sampling = GREEDY,
         seed: int = 1,
         schema: CompiledSchema | None = None,
+        adapter: Adapter | None = None,
     ) -> Heard:
-        heard = self.start(prompt, most, sampling, seed, schema)[0][0]
+        heard = self.start(prompt, most, sampling, seed, schema, adapter=adapter)[0][0]
         heard.wait()
         return heard

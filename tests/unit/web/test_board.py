@@ -11,6 +11,7 @@ MIB = 1 << 20
 _OWN: dict[str, Any] = {
     "state": "ready",
     "alias_of": None,
+    "base": None,
     "aliases": [],
     "sha256": "0" * 64,
     "context": 4096,

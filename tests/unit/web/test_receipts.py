@@ -130,4 +130,5 @@ def test_the_table_has_no_place_for_a_text() -> None:
         "outcome",
         "ended_at",
         "answer",
+        "adapter_digest",
     }
