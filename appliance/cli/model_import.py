@@ -26,6 +26,7 @@ from appliance.cli.common import actor, json_option, open_log, print_json, size
 from appliance.engine.admin_client import EngineAdmin
 from appliance.engine.budget import fits
 from appliance.host.programs import engine_options
+from appliance.importing.adapters import bring_adapter
 from appliance.importing.bringing import bring_in
 from appliance.importing.errors import ImportingError
 from appliance.importing.quantising import TYPES
@@ -44,14 +45,23 @@ _FEW = 100_000  # below it a bar counts pieces, above it bytes
 @click.option("--name", help="What requests will call it; without it, the file's name.")
 @click.option("--known", metavar="MODEL", help="The known model that it is or derives from.")
 @click.option("--quantise", type=click.Choice(list(TYPES)), help="Write the weights smaller.")
+@click.option("--base", metavar="MODEL", help="The file is a LoRA adapter of this model.")
 @json_option
 def import_model(
-    path: Path, name: str | None, known: str | None, quantise: str | None, as_json: bool
+    path: Path,
+    name: str | None,
+    known: str | None,
+    quantise: str | None,
+    base: str | None,
+    as_json: bool,
 ) -> None:
     """Bring a model in: a GGUF file, any part of a split one, or the folder that it lies in.
 
     A Hugging Face folder (config.json, *.safetensors, tokenizer) is converted, where this machine
     has llama.cpp's converter (setting converter).
+
+    With --base it is a LoRA adapter in GGUF. It gets a name of its own, by which its base answers
+    with it; nothing is loaded twice.
 
     It is copied into quarantine, checked, tried out in a process of its own, and then listed. It
     answers nobody before `cloister model activate`. If the copy is interrupted, the same command
@@ -62,7 +72,10 @@ def import_model(
       cloister model import /media/usb/mistral-7b-instruct-v0.2.Q4_K_M.gguf
       cloister model import /media/usb/mistral --name letters --json
       cloister model import /media/usb/model-f16.gguf --quantise Q4_K_M
+      cloister model import /media/usb/letters-lora.gguf --base cloister-demo --name letters
     """
+    if base is not None and (known or quantise):
+        raise click.UsageError("An adapter takes neither --known nor --quantise.")
     settings = Settings()
     os.nice(_NICE)
     began = time.monotonic()
@@ -71,7 +84,11 @@ def import_model(
         EngineAdmin(settings.engine_socket, timeout=_ASK_SECONDS) as engine,
     ):
         place = _place(settings, engine)
-        imported = bring_in(Wish(path, name, known, quantise), place, _Teller(log))
+        wish, teller = Wish(path, name, known, quantise), _Teller(log)
+        if base is None:
+            imported = bring_in(wish, place, teller)
+        else:
+            imported = bring_adapter(wish, base, place, teller)
         free = place.free()
     _tell(imported, free, time.monotonic() - began, as_json=as_json)
 
@@ -134,6 +151,7 @@ class _Teller:
         about = {
             "model": manifest.name,
             "model_digest": manifest.sha256,
+            "base": manifest.base,
             "bytes": imported.size,
             "files": [Path(stamp.file).name for stamp in imported.source.stamps],
             "known": imported.known,
@@ -173,10 +191,12 @@ def _tell(imported: Imported, free: int, seconds: float, *, as_json: bool) -> No
         print_json(shown | more | {"memory": memory, "seconds": round(seconds, 1)})
         return
     what = f"it is {imported.known}" if imported.known else "Cloister does not know it"
+    what = f"an adapter of {manifest.base}" if manifest.base else what
     click.echo(f"Imported {manifest.title} ({size(imported.size)}, {what}).")
     click.echo(f"SHA-256 {manifest.sha256}")
     told = "it fits" if room else "it does not fit now: stop another, or lower engine_context"
-    click.echo(f"Memory when it is served: {size(plan.needed)}, {size(free)} are free; {told}.")
+    when = "beside its base" if manifest.base else "when it is served"
+    click.echo(f"Memory {when}: {size(plan.needed)}, {size(free)} are free; {told}.")
     if manifest.notice:
         click.echo(f"Note: {manifest.notice}")
     click.echo("It answers nobody yet. Next, point the name that applications ask for at it:")

@@ -63,7 +63,7 @@ def bring_in(wish: Wish, place: Place, teller: Teller) -> Imported:
         )
     quarantine = Quarantine(place.quarantine, name, as_is=wish.quantisation is None)
     check_free(name, place.models, quarantine.weights)
-    with quarantine.held(), _told(quarantine, teller):
+    with quarantine.held(), told(quarantine, teller):
         check_one_disk(place.models, quarantine.folder)
         wanted = max(0, size - quarantine.kept(origin)) + _room_for_quantised(size, wish)
         check_space(quarantine.folder, wanted, place.spare_mib)
@@ -75,11 +75,11 @@ def bring_in(wish: Wish, place: Place, teller: Teller) -> Imported:
         else:
             source, sha256 = _converted(folder, place, quarantine, teller)
         described = _described(source, wish)
-        with _or_refused(quarantine, teller, sha256):
+        with or_refused(quarantine, teller, sha256):
             imported = _checked(described, source, sha256, wish, place, quarantine, teller)
         with teller.publishing(imported):
-            told = comment(described, imported.manifest, _COMMAND)
-            publish(imported.manifest, quarantine.weights, place.models, told)
+            above = comment(described, imported.manifest, _COMMAND)
+            publish(imported.manifest, quarantine.weights, place.models, above)
         quarantine.empty()
     return imported
 
@@ -145,7 +145,7 @@ def _described(source: Source, wish: Wish) -> Description:
 
 
 @contextmanager
-def _told(quarantine: Quarantine, teller: Teller) -> Iterator[None]:
+def told(quarantine: Quarantine, teller: Teller) -> Iterator[None]:
     """Say what stays in quarantine where an import ends early."""
     try:
         yield
@@ -156,7 +156,7 @@ def _told(quarantine: Quarantine, teller: Teller) -> Iterator[None]:
 
 
 @contextmanager
-def _or_refused(quarantine: Quarantine, teller: Teller, sha256: str) -> Iterator[None]:
+def or_refused(quarantine: Quarantine, teller: Teller, sha256: str) -> Iterator[None]:
     """Delete what must not run here, and have that recorded."""
     try:
         yield

@@ -43,6 +43,7 @@ def try_out(
     free: Callable[[], int],
     socket: Path,
     log: Path,
+    adapter: ModelManifest | None = None,
 ) -> None:
     """Return only if the model loads and answers.
 
@@ -53,6 +54,7 @@ def try_out(
         free: says how many bytes of memory are left.
         socket: a path for the runner's socket, which only this process uses.
         log: takes what the runner writes.
+        adapter: to answer with; its manifest and its file lie beside the model's.
 
     Raises:
         ModelMemoryError: not even one request fits into the memory that is left.
@@ -65,7 +67,8 @@ def try_out(
         options, sequences=1, context=_CONTEXT, queue=1, step_tokens=_STEP, prefixes=0, draft=0
     )
     try:
-        asyncio.run(_try(read_manifest(manifest), manifest, facts, small, free, socket, descriptor))
+        promised = read_manifest(manifest)
+        asyncio.run(_try(promised, manifest, facts, small, free, socket, descriptor, adapter))
     finally:
         os.close(descriptor)
 
@@ -78,6 +81,7 @@ async def _try(
     free: Callable[[], int],
     socket: Path,
     log: int,
+    adapter: ModelManifest | None,
 ) -> None:
     _check_memory(planned(facts, promised.context, options), free())
     try:
@@ -89,9 +93,9 @@ async def _try(
             raise TrialError(f"It was not loaded: {error}. {_BUSY}") from error
         raise RefusedError(f"Loading it crashes llama.cpp ({error}); {_DAMAGED}") from error
     try:
-        await smoke(promised, runner, _ANSWER, _ANSWER_SECONDS)
+        await smoke(promised, runner, _ANSWER, _ANSWER_SECONDS, adapter)
     except SmokeError as error:
-        raise await _fault(runner, error) from error
+        raise await _fault(runner, error, adapter) from error
     finally:
         await runner.stop()
         socket.unlink(missing_ok=True)
@@ -110,13 +114,19 @@ _BUSY = "See that memory is free, then run the same command again."
 _DAMAGED = "the file is damaged, or was made to do that. Bring it in again from its publisher."
 
 
-async def _fault(runner: Runner, error: SmokeError) -> Exception:
-    """What a missing answer means: an ended process is the file's fault."""
+async def _fault(runner: Runner, error: SmokeError, adapter: ModelManifest | None) -> Exception:
+    """What a missing answer means: an ended process is the file's fault.
+
+    With an adapter whatever the runner says against it is, too: its base answers without.
+    """
     if "its process ended" in error.message:
         with suppress(TimeoutError):
             code = await asyncio.wait_for(runner.process.wait(), _END_SECONDS)
             if code != _NO_FAULT:
                 return RefusedError(f"Its first answer crashes llama.cpp; {_DAMAGED}")
+    if adapter is not None:
+        slow = "none came in" in error.message
+        return TrialError(f"{error.message} {_BUSY}") if slow else RefusedError(error.message)
     return TrialError(
         f"{error.message} Where its chat template is at fault, name the known model that it derives"
         " from with --known; all of them: cloister model known."

@@ -219,6 +219,11 @@ def check_servable(description: Description) -> None:
             f"{description.file_name}: has the architecture {description.family!r}, which Cloister"
             " does not run yet; cloister model known lists what it runs."
         )
+    if description.head.text("general.type") == "adapter":
+        raise GgufError(
+            f"{description.file_name}: is an adapter, and no model by itself. Name the model that"
+            " it is for: cloister model import FILE --base MODEL"
+        )
     parts = description.head.number(_SPLIT) or 1
     if parts > 1:
         raise GgufError(
