@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ class Adapters:
         return adapter
 
     async def _attach(self, chosen: Chosen) -> Adapter:
-        stamp = _stamp(self._models / f"{chosen.name}.toml")
+        stamp = await asyncio.to_thread(self._signature, chosen.name)
         before, reason = self._refused.get(chosen, (None, ""))
         if before is not None and before == stamp:
             raise _failed(chosen, reason)
@@ -80,6 +81,13 @@ class Adapters:
             raise _failed(chosen, str(error)) from error
         self._attached[chosen] = Adapter(chosen.name, chosen.digest, handle)
         return self._attached[chosen]
+
+    def _signature(self, name: str) -> object:
+        """Changes when the adapter's manifest or its file does."""
+        paths = [self._models / f"{name}.toml"]
+        with suppress(CatalogueError):
+            paths.append(read_manifest(paths[0]).weights(self._models))
+        return tuple(_stamp(path) for path in paths)
 
     def _checked(self, chosen: Chosen) -> Path:
         """The adapter's file, once everything about it has been looked at."""

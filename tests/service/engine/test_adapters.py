@@ -13,7 +13,7 @@ import pytest
 from appliance.catalogue.digest import file_digest
 from appliance.engine.errors import EngineError
 from tests.service.engine.conftest import Engine, add_model, chat
-from tests.support.tiny_gguf import Shape
+from tests.support.tiny_gguf import Shape, write_manifest, write_tiny_gguf
 from tests.support.tiny_lora import lora_pairs, write_adapter_manifest, write_lora
 from tests.support.wait import wait_until
 
@@ -257,6 +257,52 @@ def test_a_mended_adapter_is_tried_again(engine: Engine) -> None:
     path = engine.models / "mended.gguf"
     _changed(engine, path)
     assert refusal(engine, "mended").code == "model_failed"
-    path.with_suffix(".toml").unlink()
-    add_adapter(engine, "mended", 1)
-    wait_until(lambda: text_of(engine, "mended") == text_of(engine, "terse"), 30, "an answer")
+    whole = path.with_suffix(".new")
+    whole.write_bytes((engine.models / "terse.gguf").read_bytes())
+    whole.replace(path)
+    assert text_of(engine, "mended") == text_of(engine, "terse")
+
+
+def test_a_base_that_nobody_has_activated_answers_for_no_adapter(engine: Engine) -> None:
+    digest = write_tiny_gguf(engine.models / "quiet.gguf", QUANTISED, 9)
+    write_manifest(engine.models, "quiet", digest, held=True)
+    add_adapter(engine, "loud", 1, base="quiet")
+    error = refusal(engine, "loud")
+    assert (error.code, "'quiet'" in error.message) == ("model_not_activated", True)
+    with pytest.raises(EngineError) as caught:
+        engine.admin().prepare("shout", "loud")
+    assert caught.value.code == "model_not_activated"
+    assert engine.status("quiet").state == "imported"
+
+
+def test_what_an_adapter_s_requests_begin_with_is_decoded_ahead_with_it(
+    own_engine: Engine,
+) -> None:
+    add_model(own_engine, "tiny", 1, QUANTISED)
+    add_adapter(own_engine, "terse", 1)
+    own_engine.start()
+    own_engine.wait_for("tiny", "ready")
+    samples = [chat(f"{'the user that was with ' * 8}{end}")["messages"] for end in ("a", "of")]
+    kinds = [
+        {"model": name, "samples": [{"model": name, "messages": each} for each in samples]}
+        for name in ("tiny", "terse")
+    ]
+    own_engine.client().want_beginnings(kinds)
+
+    def warmed() -> bool:
+        return bool(own_engine.status("tiny").body["cloister"]["warmed"] == 2)
+
+    wait_until(warmed, 30, "two beginnings")
+    own_engine.client().chat(chat(model="terse") | {"messages": samples[0]})
+    assert own_engine.status("tiny").body["cloister"]["prefix_hits"] >= 1
+
+
+def test_a_base_s_plan_has_room_for_its_adapters(own_engine: Engine) -> None:
+    add_model(own_engine, "alone", 1, QUANTISED)
+    add_model(own_engine, "tiny", 1, QUANTISED)
+    size = add_adapter(own_engine, "terse", 1).stat().st_size
+    own_engine.start()
+    own_engine.wait_for("tiny", "ready")
+    own_engine.wait_for("alone", "ready")
+    held = {one.id: one.body["cloister"]["held_bytes"] for one in own_engine.client().models()}
+    assert held == {"alone": held["alone"], "tiny": held["alone"] + size, "terse": 0}

@@ -17,6 +17,7 @@ from appliance.engine.errors import EngineError
 from tests.service.engine.conftest import SMALL, Engine, add_model, chat, completion
 from tests.support.tiny_bert import LABELS, BertShape, write_tiny_bert
 from tests.support.tiny_gguf import write_manifest
+from tests.support.tiny_lora import write_adapter_manifest, write_lora
 from tests.support.wait import wait_until
 
 BOTH = ("embed", "classify")
@@ -294,3 +295,15 @@ def test_a_decoder_whose_manifest_says_embed_is_refused(own_engine: Engine) -> N
     manifest.write_text(manifest.read_text() + 'capabilities = ["chat", "embed"]\n')
     own_engine.start()
     assert "says it can embed" in (own_engine.wait_for("tiny", "failed").error or "")
+
+
+def test_an_adapter_of_an_encoder_is_refused_and_the_encoder_reads_on(
+    encoders: Engine, client: EngineClient
+) -> None:
+    digest = write_lora(encoders.models / "tuned.gguf", architecture="bert")
+    write_adapter_manifest(encoders.models, "tuned", digest, "bert")
+    with pytest.raises(EngineError, match="no model that adapters work on") as caught:
+        client.embed({"model": "tuned", "input": "please pay"})
+    assert (caught.value.status, caught.value.param) == (400, "model")
+    assert client.embed({"model": "bert", "input": "please pay"}).identity.model == "bert"
+    (encoders.models / "tuned.toml").unlink()

@@ -28,7 +28,11 @@ LONG = "the user that was with the system " * 20
 Make = Callable[..., Adapter]
 
 
-@pytest.fixture(params=[OPTIONS, EXACT], ids=["shared", "exact"])
+# Without flash attention what lies in others' cells is multiplied by zero, not skipped.
+SCORED = replace(OPTIONS, flash_attention="off")
+
+
+@pytest.fixture(params=[OPTIONS, EXACT, SCORED], ids=["shared", "exact", "scored"])
 def options(request: pytest.FixtureRequest) -> EngineOptions:
     given: EngineOptions = request.param
     return given
