@@ -272,27 +272,27 @@ def test_while_one_takes_over_both_count_and_what_does_not_fit_leaves_the_old_on
         assert budget.free() == plenty
 
     async def take_over(fleet: Fleet, budget: MemoryBudget, left: list[int]) -> None:
-        first = await fleet.current("tiny")
+        first = (await fleet.current("tiny")).keeper
         one = plenty - budget.free()
         write_manifest(models, "tiny", digest, title="Second")
         fleet.look()
         taken = []
-        while fleet.find("tiny") is first:
+        while fleet.find("tiny").keeper is first:
             taken.append(plenty - budget.free())
             await asyncio.sleep(0.02)  # a poll; the whole run is bounded
         assert max(taken) > 2 * one > 0  # one that loads holds more than one that is loaded
-        second = await fleet.current("tiny")
+        second = (await fleet.current("tiny")).keeper
         while plenty - budget.free() != one:
             await asyncio.sleep(0.02)
         left[0] = scarce
         write_manifest(models, "tiny", digest, title="Third, of two")
         with pytest.raises(ModelFailedError, match=r"not in effect: 'tiny' needs .* are free"):
             await fleet.current("tiny")
-        assert fleet.find("tiny") is second
+        assert fleet.find("tiny").keeper is second
         assert second.ready() is second.runner
         assert scarce - budget.free() == one
         left[0] = plenty
-        third = await fleet.current("tiny")
+        third = (await fleet.current("tiny")).keeper
         assert (third is second, third.error) == (False, None)
 
     run_apart(asyncio.wait_for(run(), 120))
