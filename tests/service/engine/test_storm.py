@@ -70,6 +70,7 @@ async def _client(path: Path, dice: random.Random) -> str:
     when = dice.choice(["asking", "waiting", "reading", "reading", "reading", "end"])
     reader, writer = await asyncio.open_unix_connection(str(path))
     raw = _request(dice)
+    part = b""
     try:
         if when == "asking":
             writer.write(raw[: dice.randrange(len(raw))])
@@ -87,7 +88,7 @@ async def _client(path: Path, dice: random.Random) -> str:
                     break
         return when
     except (TimeoutError, ConnectionError):
-        return "patience"
+        return when if part else "patience"
     finally:
         # Half of them drop the line with unread bytes in it, which resets the connection.
         writer.transport.abort() if dice.random() < 0.5 else writer.close()
