@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class RecordType(StrEnum):
@@ -37,6 +38,17 @@ class Receipt:
     root: str
     checkpoint: str
 
+    def to_json(self) -> dict[str, Any]:
+        """Its fields by name."""
+        return {
+            "event": self.event,
+            "index": self.index,
+            "leaf": self.leaf,
+            "size": self.size,
+            "root": self.root,
+            "checkpoint": self.checkpoint,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class LogStatus:
@@ -69,3 +81,13 @@ class LogStatus:
     witnessed_at: int | None
     started: float
     last_commit: float | None
+
+
+def failure(code: str, message: str) -> dict[str, Any]:
+    """The reply to a request that was not done.
+
+    Args:
+        code: `bad_request`, `refused`, `not_durable` or `read_only`.
+        message: what was wrong, with the remedy.
+    """
+    return {"ok": False, "error": {"code": code, "message": message}}

@@ -24,7 +24,6 @@ from audit.errors import (
     ReadOnlyError,
     RecordRefusedError,
 )
-from audit.protocol import Receipt
 from audit.writer.intake import Outcome
 from audit.writer.journal import Committed, Journal
 from audit.writer.request import AppendRequest
@@ -32,6 +31,10 @@ from audit.writer.request import AppendRequest
 OK: Final = "ok"
 NOT_DURABLE: Final = "not_durable"
 READ_ONLY: Final = "read_only"
+
+Answer = Outcome | LogUnavailableError
+Acknowledge = Callable[[Answer], None]
+"""Takes what became of a record; called once, from the event loop."""
 
 _log = logging.getLogger("audit-writer")
 _P = ParamSpec("_P")
@@ -58,7 +61,7 @@ class Rhythm:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     request: AppendRequest
-    answer: asyncio.Future[Receipt]
+    acknowledge: Acknowledge
 
 
 class Keeper:
@@ -98,19 +101,20 @@ class Keeper:
         else:
             self._recovered()
 
-    async def append(self, request: AppendRequest) -> Receipt:
-        """Wait until a record is durable.
+    def append(self, request: AppendRequest, acknowledge: Acknowledge) -> None:
+        """Take a record; it is durable when its acknowledgement comes.
+
+        Args:
+            request: the record.
+            acknowledge: gets its receipt, or why there is none.
 
         Raises:
             LogUnavailableError: if the log takes none.
-            RecordRefusedError: if it does not take this one.
         """
         if self.health != OK or self._stopping:
             raise self._unavailable()
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(request, answer))
+        self._waiting.append(_Waiting(request, acknowledge))
         self._wake.set()
-        return await answer
 
     async def proof(self, index: int) -> str:
         """A proof for the newest checkpoint.
@@ -198,7 +202,7 @@ class Keeper:
                 return
             self._committed(done[0])
         for waiting, outcome in zip(batch, done[0].outcomes, strict=True):
-            _answer(waiting.answer, outcome)
+            waiting.acknowledge(outcome)
 
     async def _due(self) -> None:
         """Do what the time asks for; the caller holds the log."""
@@ -288,16 +292,6 @@ class Keeper:
         return LogUnavailableError(self.reason, self.health)
 
 
-def _answer(answer: asyncio.Future[Receipt], outcome: Outcome) -> None:
-    if answer.done():  # its client went away
-        return
-    if isinstance(outcome, Receipt):
-        answer.set_result(outcome)
-    else:
-        answer.set_exception(outcome)
-
-
 def _refuse(batch: Sequence[_Waiting], error: LogUnavailableError) -> None:
     for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)
+        waiting.acknowledge(error)

@@ -19,6 +19,9 @@ from audit.uuid7 import uuid7
 MAX_META: Final = 64 * 1024  # bytes of canonical JSON
 MAX_NAME: Final = 256  # characters of an actor or subject
 
+_EXACT: Final = 1 << 53  # whole numbers below it have one JSON form
+_SORTED: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_AS_GIVEN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _FIELDS: Final = frozenset({"op", "type", "actor", "subject", "meta", "content", "event"})
 _TYPES: Final = {
     "prompt": LeafType.PROMPT,
@@ -93,11 +96,28 @@ def canonical(value: object) -> bytes:
         RecordRefusedError: if a number or string has no such form.
     """
     try:
+        if _is_plain(value):
+            return _SORTED.encode(value).encode()
         return rfc8785.dumps(value)  # type: ignore[arg-type]  # it checks the type itself
     except (rfc8785.CanonicalizationError, RecursionError) as error:
         raise RecordRefusedError(
             f"'meta' has no canonical JSON form: {error}. Use integers below 2**53 and plain text."
         ) from error
+
+
+def _is_plain(value: object) -> bool:
+    """Whether the standard library writes this as RFC 8785 does: no fractions, ASCII names."""
+    if isinstance(value, dict):
+        return all(_is_name(key) and _is_plain(part) for key, part in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return value.isprintable()
+    return value is None or (isinstance(value, int) and abs(value) < _EXACT)
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and key.isascii()
 
 
 def _name(field: str, value: object) -> str:
@@ -123,7 +143,7 @@ def _content_json(actor: str, subject: str | None, content: object) -> bytes:
         raise RecordRefusedError("'content' must be a JSON object or null.")
     value = {"actor": actor, "content": content, "subject": subject}
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return _AS_GIVEN.encode(value).encode()
     except UnicodeEncodeError as error:
         raise RecordRefusedError("'content' has text that is not Unicode (half a pair).") from error
 
