@@ -33,7 +33,7 @@ __all__ = [
 
 _PIECE: Final = 64 * 1024  # bytes read at once
 _MAX_IDLE: Final = 32  # connections kept open between requests
-_UNAVAILABLE: Final = frozenset({"not_durable", "read_only"})
+_UNAVAILABLE: Final = frozenset({"no_room", "not_durable", "read_only"})
 
 
 class AuditClient:

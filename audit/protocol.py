@@ -55,7 +55,8 @@ class LogStatus:
     """How the log stands.
 
     Attributes:
-        health: `ok`, `not_durable` (resumes by itself) or `read_only` (needs an operator).
+        health: `ok`, `no_room` (takes all but prompts), `not_durable` (resumes by itself) or
+            `read_only` (needs an operator).
         reason: why it is not `ok`, with the remedy; empty if it is.
         origin: name of this log.
         vkey: verifier key of the first epoch (signed-note form), the root of trust.
@@ -67,6 +68,8 @@ class LogStatus:
         witnessed_at: when that was, seconds since 1970, or None.
         started: when the writer started, seconds since 1970.
         last_commit: when it last made records durable, seconds since 1970, or None.
+        used: share of its fullest disk or of its quota that is in use, 0 to 1.
+        warning: what will stop it soon, with the remedy; empty if nothing will.
     """
 
     health: str
@@ -81,13 +84,15 @@ class LogStatus:
     witnessed_at: int | None
     started: float
     last_commit: float | None
+    used: float
+    warning: str
 
 
 def failure(code: str, message: str) -> dict[str, Any]:
     """The reply to a request that was not done.
 
     Args:
-        code: `bad_request`, `refused`, `not_durable` or `read_only`.
+        code: `bad_request`, `refused`, `no_room`, `not_durable` or `read_only`.
         message: what was wrong, with the remedy.
     """
     return {"ok": False, "error": {"code": code, "message": message}}

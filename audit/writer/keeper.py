@@ -24,13 +24,17 @@ from audit.errors import (
     ReadOnlyError,
     RecordRefusedError,
 )
+from audit.leaf import LeafType
+from audit.writer.faults import Faults
 from audit.writer.intake import Outcome
 from audit.writer.journal import Committed, Journal
 from audit.writer.request import AppendRequest
+from audit.writer.room import Level, Room, RoomState
 
 OK: Final = "ok"
 NOT_DURABLE: Final = "not_durable"
 READ_ONLY: Final = "read_only"
+NO_ROOM: Final = "no_room"
 
 Answer = Outcome | LogUnavailableError
 Acknowledge = Callable[[Answer], None]
@@ -67,18 +71,23 @@ class _Waiting:
 class Keeper:
     """Owner of the journal: everything that touches the log goes through here, in order."""
 
-    def __init__(self, journal: Journal, rhythm: Rhythm) -> None:
+    def __init__(self, journal: Journal, rhythm: Rhythm, room: Room, faults: Faults) -> None:
         """Take over a journal; `open` opens it.
 
         Args:
             journal: the log.
             rhythm: how much and how often.
+            room: watches its disks.
+            faults: remembers what went wrong until it is recorded.
         """
         self.health = NOT_DURABLE
         self.reason = "The log is opening."
         self.last_commit: float | None = None
+        self.room = RoomState(Level.ROOMY, 0.0, "")
         self._journal = journal
         self._rhythm = rhythm
+        self._room = room
+        self._faults = faults
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._busy = asyncio.Lock()
@@ -95,11 +104,12 @@ class Keeper:
             OfficersFileError, KeyFileError, SecondWriterError: if starting again would not help.
         """
         try:
-            await self._in_order(self._journal.open)
+            await self._in_order(self._open)
         except (NotDurableError, ReadOnlyError) as error:
             self._fail(error)
         else:
             self._recovered()
+            await self._guarded(self._look_around)
 
     def append(self, request: AppendRequest, acknowledge: Acknowledge) -> None:
         """Take a record; it is durable when its acknowledgement comes.
@@ -111,7 +121,8 @@ class Keeper:
         Raises:
             LogUnavailableError: if the log takes none.
         """
-        if self.health != OK or self._stopping:
+        if self._stopping or not self._takes(request.kind):
+            self._faults.refuse()
             raise self._unavailable()
         self._waiting.append(_Waiting(request, acknowledge))
         self._wake.set()
@@ -138,7 +149,7 @@ class Keeper:
         """
         async with self._busy:
             await self._head_written()
-            if self.health != OK:
+            if not self._takes():
                 raise self._unavailable()
             try:
                 receipt = await self._in_order(self._journal.check_witness, note)
@@ -153,7 +164,7 @@ class Keeper:
 
             await self._guarded(work)
             await self._head_written()
-            if self.health != OK:
+            if not self._takes():
                 raise self._unavailable()
 
     async def commit_forever(self) -> None:
@@ -194,11 +205,11 @@ class Keeper:
             async def work() -> None:
                 done.append(await self._in_order(self._journal.append, requests))
 
-            if self.health == OK:
+            if self._takes():
                 await self._guarded(work)
             await self._head_written()
-            if self.health != OK or not done:
-                _refuse(batch, self._unavailable())
+            if not self._takes() or not done:
+                self._refuse(batch)
                 return
             self._committed(done[0])
         for waiting, outcome in zip(batch, done[0].outcomes, strict=True):
@@ -206,12 +217,13 @@ class Keeper:
 
     async def _due(self) -> None:
         """Do what the time asks for; the caller holds the log."""
+        await self._in_order(self._faults.save)
         if self.health == READ_ONLY:
             return
         if self.health == NOT_DURABLE:
-            await self._in_order(self._journal.open)
+            await self._in_order(self._open)
             self._recovered()
-            return
+        await self._look_around()
         if self._journal.epoch_is_due():
             await self._next_epoch()
         if self._journal.idle_seconds() >= self._rhythm.heartbeat:
@@ -220,6 +232,38 @@ class Keeper:
             await self._head_written()
             await self._in_order(self._journal.compare_with_head)
             self._compared = time.monotonic()
+
+    def _open(self) -> None:
+        """Open the log; on a full disk with the room that was kept for that."""
+        if self._room.look().level is Level.STOP:
+            self._room.free_ballast()
+        self._journal.open()
+
+    async def _look_around(self) -> None:
+        """Record the fault that is over, if one was, and see how much room there is."""
+        self.room = await self._in_order(self._room.look)
+        if self.room.level is Level.STOP:
+            await self._in_order(self._room.free_ballast)
+            await self._stop_answering()
+        elif await self._in_order(self._room.take_ballast) or self.health == OK:
+            self.health, self.reason = OK, ""
+            await self._record_fault()
+
+    async def _record_fault(self) -> None:
+        payload = self._faults.payload(time.time_ns())
+        if payload is not None:
+            self._committed(await self._in_order(self._journal.add_fault, payload))
+            self._faults.forget()
+
+    async def _stop_answering(self) -> None:
+        """Take no more prompts, and record that, in the room that the ballast has left."""
+        if self.health == OK:
+            await self._record_fault()
+            _log.error("%s: %s", NO_ROOM, self.room.words)
+            self._faults.begin(NO_ROOM, self.room.words, time.time_ns())
+            payload = {"fault": NO_ROOM, "reason": self.room.words}
+            self._committed(await self._in_order(self._journal.add_fault, payload))
+        self.health, self.reason = NO_ROOM, self.room.words
 
     async def _next_epoch(self) -> None:
         try:
@@ -231,7 +275,8 @@ class Keeper:
 
     async def _close(self) -> None:
         """Close a log that is in order; one in doubt stays as it was found."""
-        sound = self.health == OK
+        await self._in_order(self._faults.save)
+        sound = self._takes()
         await self._in_order(self._journal.close if sound else self._journal.release)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -279,6 +324,7 @@ class Keeper:
         if (self.health, self.reason) != (health, str(error)):
             _log.error("%s: %s", health, error)
         self.health, self.reason = health, str(error)
+        self._faults.begin(health, str(error), time.time_ns())
 
     def _recovered(self) -> None:
         self.health, self.reason = OK, ""
@@ -286,12 +332,16 @@ class Keeper:
         standing = self._journal.standing
         _log.info("ready: %d records, epoch %s, %s", standing.size, standing.epoch, standing.vkey)
 
+    def _takes(self, kind: LeafType | None = None) -> bool:
+        """Whether records are taken; a log that runs out of room takes all but prompts."""
+        return self.health == OK or (self.health == NO_ROOM and kind is not LeafType.PROMPT)
+
+    def _refuse(self, batch: Sequence[_Waiting]) -> None:
+        for waiting in batch:
+            self._faults.refuse()
+            waiting.acknowledge(self._unavailable())
+
     def _unavailable(self) -> LogUnavailableError:
         if self.health == OK:
             return LogUnavailableError("The audit writer is stopping. Try again.", NOT_DURABLE)
         return LogUnavailableError(self.reason, self.health)
-
-
-def _refuse(batch: Sequence[_Waiting], error: LogUnavailableError) -> None:
-    for waiting in batch:
-        waiting.acknowledge(error)

@@ -158,7 +158,11 @@ def _event(field: str, value: object) -> bytes | None:
 
 
 def _answered(kind: LeafType, meta: dict[str, Any]) -> bytes | None:
-    return _event("meta.begin", meta.get("begin")) if kind is LeafType.ANSWER else None
+    """The prompt that this record ends; a piece of an answer does not."""
+    if kind is not LeafType.ANSWER:
+        return None
+    begin = _event("meta.begin", meta.get("begin"))
+    return None if "part" in meta else begin
 
 
 def _digest(kind: LeafType, meta: bytes, content: bytes) -> bytes:

@@ -191,6 +191,8 @@ class Service:
             witnessed_at=standing.witnessed_at,
             started=self._started,
             last_commit=self._keeper.last_commit,
+            used=round(self._keeper.room.share, 4),
+            warning=self._keeper.room.words,
         )
         return {"status": asdict(status)}
 
