@@ -25,7 +25,9 @@ from audit.errors import (
     RecordRefusedError,
 )
 from audit.leaf import LeafType
+from audit.payloads import WitnessReceipt
 from audit.writer.faults import Faults
+from audit.writer.following import HeadFollower
 from audit.writer.intake import Outcome
 from audit.writer.journal import Committed, Journal
 from audit.writer.request import AppendRequest
@@ -92,10 +94,9 @@ class Keeper:
         self._wake = asyncio.Event()
         self._busy = asyncio.Lock()
         self._stopping = False
-        self._head_task: asyncio.Task[None] | None = None
         self._compared = time.monotonic()
         self._commits = ThreadPoolExecutor(1, "commit")
-        self._heads = ThreadPoolExecutor(1, "head")
+        self._follower = HeadFollower(journal.write_head)
 
     async def open(self) -> None:
         """Open the log; one that can not be opened yet is tried again, one in doubt stays shut.
@@ -148,7 +149,7 @@ class Keeper:
             RecordRefusedError: if it is no word of a known witness.
         """
         async with self._busy:
-            await self._head_written()
+            await self._guarded(lambda: self._in_order(self._follower.wait))
             if not self._takes():
                 raise self._unavailable()
             try:
@@ -158,12 +159,7 @@ class Keeper:
             except (NotDurableError, ReadOnlyError) as error:
                 self._fail(error)
                 raise self._unavailable() from error
-
-            async def work() -> None:
-                self._committed(await self._in_order(self._journal.add_witness, receipt))
-
-            await self._guarded(work)
-            await self._head_written()
+            await self._guarded(lambda: self._in_order(self._add_witness, receipt))
             if not self._takes():
                 raise self._unavailable()
 
@@ -181,7 +177,6 @@ class Keeper:
         while True:
             await asyncio.sleep(self._rhythm.tick)
             async with self._busy:
-                await self._head_written()
                 await self._guarded(self._due)
 
     def stop(self) -> None:
@@ -192,31 +187,28 @@ class Keeper:
     async def close(self) -> None:
         """Close the epoch and the files."""
         async with self._busy:
-            await self._head_written()
+            await self._guarded(lambda: self._in_order(self._follower.wait))
             await self._guarded(self._close)
         self._commits.shutdown()
-        self._heads.shutdown()
+        self._follower.close()
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        requests = [waiting.request for waiting in batch]
+        done: Committed | None = None
         async with self._busy:
-            requests = [waiting.request for waiting in batch]
-            done: list[Committed] = []
-
-            async def work() -> None:
-                done.append(await self._in_order(self._journal.append, requests))
-
             if self._takes():
-                await self._guarded(work)
-            await self._head_written()
-            if not self._takes() or not done:
-                self._refuse(batch)
-                return
-            self._committed(done[0])
-        for waiting, outcome in zip(batch, done[0].outcomes, strict=True):
+                done = await self._guarded(
+                    lambda: self._in_order(self._add, self._journal.append, requests)
+                )
+        if done is None:
+            self._refuse(batch)
+            return
+        for waiting, outcome in zip(batch, done.outcomes, strict=True):
             waiting.acknowledge(outcome)
 
     async def _due(self) -> None:
         """Do what the time asks for; the caller holds the log."""
+        await self._in_order(self._follower.wait)
         await self._in_order(self._faults.save)
         if self.health == READ_ONLY:
             return
@@ -227,10 +219,9 @@ class Keeper:
         if self._journal.epoch_is_due():
             await self._next_epoch()
         if self._journal.idle_seconds() >= self._rhythm.heartbeat:
-            self._committed(await self._in_order(self._journal.heartbeat))
+            await self._in_order(self._add, self._journal.heartbeat)
         if time.monotonic() - self._compared >= self._rhythm.compare:
-            await self._head_written()
-            await self._in_order(self._journal.compare_with_head)
+            await self._in_order(self._compare)
             self._compared = time.monotonic()
 
     def _open(self) -> None:
@@ -252,7 +243,7 @@ class Keeper:
     async def _record_fault(self) -> None:
         payload = self._faults.payload(time.time_ns())
         if payload is not None:
-            self._committed(await self._in_order(self._journal.add_fault, payload))
+            await self._in_order(self._add, self._journal.add_fault, payload)
             self._faults.forget()
 
     async def _stop_answering(self) -> None:
@@ -262,12 +253,12 @@ class Keeper:
             _log.error("%s: %s", NO_ROOM, self.room.words)
             self._faults.begin(NO_ROOM, self.room.words, time.time_ns())
             payload = {"fault": NO_ROOM, "reason": self.room.words}
-            self._committed(await self._in_order(self._journal.add_fault, payload))
+            await self._in_order(self._add, self._journal.add_fault, payload)
         self.health, self.reason = NO_ROOM, self.room.words
 
     async def _next_epoch(self) -> None:
         try:
-            self._committed(await self._in_order(self._journal.next_epoch))
+            await self._in_order(self._add, self._journal.next_epoch)
         except (NotDurableError, ReadOnlyError):
             raise
         except (AuditError, OSError) as error:
@@ -279,16 +270,17 @@ class Keeper:
         sound = self._takes()
         await self._in_order(self._journal.close if sound else self._journal.release)
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[_R]]) -> _R | None:
         """Run something on the log; if it fails the log takes no records until it is repaired."""
         try:
-            await work()
+            return await work()
         except AuditError as error:
             self._fail(error)
         except Exception as error:  # the edge of the process: an unknown fault must fail closed
             _log.exception("The log failed")
             self._fail(NotDurableError(f"The writer failed: {type(error).__name__}."))
             await self._in_order(self._journal.abandon)
+        return None
 
     async def _in_order(
         self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs
@@ -297,25 +289,21 @@ class Keeper:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._commits, lambda: function(*args, **kwargs))
 
-    def _committed(self, done: Committed) -> None:
-        """Let the head follow, beside whatever comes next."""
+    def _add(self, add: Callable[_P, Committed], *args: _P.args, **kwargs: _P.kwargs) -> Committed:
+        """Add records; returns when they are durable and the head holds the batch before."""
+        done = add(*args, **kwargs)
+        self._follower.wait()
+        self._follower.follow(done.notes)
         self.last_commit = time.time()
-        if done.notes:
-            self._head_task = asyncio.create_task(self._write_head(done.notes))
+        return done
 
-    async def _write_head(self, notes: Sequence[str]) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._heads, self._journal.write_head, notes)
-        except AuditError as error:
-            self._fail(error)
-        except OSError as error:
-            self._fail(NotDurableError(f"The head file failed: {error}. Check its disk."))
+    def _add_witness(self, receipt: WitnessReceipt) -> None:
+        self._add(self._journal.add_witness, receipt)
+        self._follower.wait()
 
-    async def _head_written(self) -> None:
-        if self._head_task is not None:
-            await self._head_task
-            self._head_task = None
+    def _compare(self) -> None:
+        self._follower.wait()
+        self._journal.compare_with_head()
 
     def _fail(self, error: AuditError) -> None:
         health = READ_ONLY if isinstance(error, ReadOnlyError) else NOT_DURABLE
