@@ -52,7 +52,7 @@ class Draft:
         index, log = self.epoch.index, self._log
         leaf = self._leaf(
             request.kind,
-            LeafFlag.CONTENT,
+            LeafFlag.CONTENT | (LeafFlag.MASKED if request.masked else 0),
             now,
             request.event,
             index.token("actor", request.actor),

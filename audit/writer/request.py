@@ -11,6 +11,7 @@ from uuid import UUID
 import rfc8785
 
 from audit.blob import pack_content
+from audit.cards import mask_cards, may_hold_cards
 from audit.errors import RecordRefusedError
 from audit.index import marked_values
 from audit.leaf import LeafType
@@ -47,6 +48,7 @@ class AppendRequest:
         content: the names and the content as JSON, compressed.
         digest: over all of the above; tells a retry from another record under the same event.
         answers: event of the prompt that this record answers, or None.
+        masked: whether card data in the content were masked.
     """
 
     kind: LeafType
@@ -58,6 +60,7 @@ class AppendRequest:
     content: bytes
     digest: bytes
     answers: bytes | None
+    masked: bool = False
 
 
 def parse_append(message: dict[str, Any]) -> AppendRequest:
@@ -75,7 +78,7 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
     subject = message.get("subject")
     subject = None if subject is None else _name("subject", subject)
     meta = _canonical_meta(message.get("meta"))
-    content = _content_json(actor, subject, message.get("content"))
+    content, masked = _content_json(actor, subject, message.get("content"))
     return AppendRequest(
         kind=kind,
         event=_event("event", message.get("event")) or uuid7().bytes,
@@ -86,6 +89,7 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
         content=pack_content(content),
         digest=_digest(kind, meta, content),
         answers=_answered(kind, message["meta"]),
+        masked=masked,
     )
 
 
@@ -137,15 +141,22 @@ def _canonical_meta(meta: object) -> bytes:
     return text
 
 
-def _content_json(actor: str, subject: str | None, content: object) -> bytes:
-    """What only two officers read: who it was and what was said."""
+def _content_json(actor: str, subject: str | None, content: object) -> tuple[bytes, bool]:
+    """What only two officers read, who it was and what was said; and whether that was masked."""
     if content is not None and not isinstance(content, dict):
         raise RecordRefusedError("'content' must be a JSON object or null.")
-    value = {"actor": actor, "content": content, "subject": subject}
+    text, masked = _who_and_what(actor, subject, content), False
+    if content is not None and may_hold_cards(text):
+        content, masked = mask_cards(content)
+        text = _who_and_what(actor, subject, content)
     try:
-        return _AS_GIVEN.encode(value).encode()
+        return text.encode(), masked
     except UnicodeEncodeError as error:
         raise RecordRefusedError("'content' has text that is not Unicode (half a pair).") from error
+
+
+def _who_and_what(actor: str, subject: str | None, content: dict[str, Any] | None) -> str:
+    return _AS_GIVEN.encode({"actor": actor, "content": content, "subject": subject})
 
 
 def _event(field: str, value: object) -> bytes | None:
