@@ -149,14 +149,15 @@ def _content_json(actor: str, subject: str | None, content: object) -> tuple[byt
     if content is not None and may_hold_cards(text):
         content, masked = mask_cards(content)
         text = _who_and_what(actor, subject, content)
+    return text, masked
+
+
+def _who_and_what(actor: str, subject: str | None, content: dict[str, Any] | None) -> bytes:
+    value = {"actor": actor, "content": content, "subject": subject}
     try:
-        return text.encode(), masked
+        return _AS_GIVEN.encode(value).encode()
     except UnicodeEncodeError as error:
         raise RecordRefusedError("'content' has text that is not Unicode (half a pair).") from error
-
-
-def _who_and_what(actor: str, subject: str | None, content: dict[str, Any] | None) -> str:
-    return _AS_GIVEN.encode({"actor": actor, "content": content, "subject": subject})
 
 
 def _event(field: str, value: object) -> bytes | None:

@@ -102,10 +102,15 @@ def test_no_card_with_its_code_is_sealed(start: str, code: str, way: str, betwee
     assert masked(result) == [result]
 
 
-@given(st.from_regex(r"([0-9 -]{1,30} ?[a-z]{0,8} ?){0,6}", fullmatch=True))
-def test_plain_numbers_stay_whatever_they_are(text: str) -> None:
-    if not may_hold_cards(text):
-        assert masked(text) == [text]
+@given(st.text("0123456789 .-/;=cvCV:\u00a0", max_size=60), st.sampled_from([VISA, TRACK_2, ""]))
+def test_the_quick_look_never_misses_what_would_be_masked(text: str, number: str) -> None:
+    content = {"text": f"{number}{text} cvv 123"}
+    if mask_cards(content)[1]:
+        assert may_hold_cards(json.dumps(content, ensure_ascii=False).encode())
+
+
+def test_plain_prose_is_not_searched_at_all() -> None:
+    assert not may_hold_cards(b"CVV 123, 2026-11-23, tel. 0170 1234, room 12, 1.500,00 EUR")
 
 
 @given(
@@ -139,12 +144,10 @@ def test_the_record_is_masked_and_flagged_before_it_is_sealed(text: str, flag: b
 @pytest.mark.parametrize(
     "change", [str.upper, str.lower, str.title, lambda text: text.replace("ü", "ue")]
 )
-def test_the_quick_look_never_misses_a_label(change: Callable[[str], str]) -> None:
+def test_every_name_of_a_code_is_known(change: Callable[[str], str]) -> None:
     for label in (
         "cvv", "cvv2", "cvc", "cvn", "cav2", "csc", "cid", "card verification value",
         "card security code", "security code", "prüfziffer", "kartenprüfnummer",
         "sicherheitscode", "cryptogramme", "code de sécurité",
     ):  # fmt: skip
-        text = f"{VISA} {change(label)} 123"
-        assert mask_cards({"t": text})[1]
-        assert may_hold_cards(text)
+        assert mask_cards({"t": f"{VISA} {change(label)} 123"})[1]
