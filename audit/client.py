@@ -31,8 +31,9 @@ __all__ = [
     "RecordType",
 ]
 
+_PIECE: Final = 64 * 1024  # bytes read at once
 _MAX_IDLE: Final = 32  # connections kept open between requests
-_UNAVAILABLE: Final = frozenset({"not_durable", "read_only"})
+_UNAVAILABLE: Final = frozenset({"no_room", "not_durable", "read_only"})
 
 
 class AuditClient:
@@ -193,21 +194,19 @@ class AuditClient:
 
 
 def _send_and_receive(connection: socket.socket, frame: bytes, deadline: float) -> dict[str, Any]:
+    """Send a frame and read the one reply; a short one takes a single look at the socket."""
     connection.settimeout(_remaining(deadline))
     connection.sendall(frame)
-    length = body_length(_receive(connection, HEADER.size, deadline))
-    return decode_body(_receive(connection, length, deadline))
-
-
-def _receive(connection: socket.socket, count: int, deadline: float) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
+    received, wanted = bytearray(), HEADER.size
+    while len(received) < wanted:
         connection.settimeout(_remaining(deadline))
-        part = connection.recv(min(count - len(parts), 1 << 20))
+        part = connection.recv(_PIECE)
         if not part:
             raise EOFError("it closed the connection")
-        parts += part
-    return bytes(parts)
+        received += part
+        if wanted == HEADER.size and len(received) >= wanted:
+            wanted += body_length(bytes(received[: HEADER.size]))
+    return decode_body(bytes(received[HEADER.size : wanted]))
 
 
 def _remaining(deadline: float) -> float:

@@ -50,6 +50,7 @@ class LeafFlag(IntEnum):
     CONTENT = 1  # a content blob belongs to it
     SUBJECT_BOUND = 2  # its blobs open only with the subject's key as well
     HOLD = 4  # under legal hold
+    MASKED = 16  # card data in its content were masked before it was sealed
     PLAIN_META = 8  # the metadata blob is plain JSON: records of the writer about the log itself
 
 

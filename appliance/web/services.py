@@ -68,7 +68,7 @@ def open_services(settings: Settings) -> Services:
         keys=ApiKeys(database, log),
         identity_log=IdentityLog(log),
         tasks=TaskLibrary.load(),
-        pipeline=Pipeline(engine, log),
+        pipeline=Pipeline(engine, log, settings.audit_grade),
         receipts=Receipts(database),
     )
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from audit.leaf import NO_TOKEN
+from audit.leaf import NO_TOKEN, LeafFlag
 from audit.opening import OpenedRecord
 from audit.report import format_time
 
@@ -29,6 +29,7 @@ def as_json_line(record: OpenedRecord) -> str:
         "subject_token": leaf.subject.hex(),
         "actor": record.actor,
         "subject": record.subject,
+        "masked": bool(leaf.flags & LeafFlag.MASKED),
         "meta": record.meta,
         "content": record.content,
     }
@@ -46,7 +47,8 @@ def as_text(record: OpenedRecord) -> str:
     if isinstance(nested, dict):
         lines += _fields(nested, "  ")
     if record.content is not None:
-        lines.append("  content:")
+        masked = leaf.flags & LeafFlag.MASKED
+        lines.append("  content, its card data masked:" if masked else "  content:")
         lines += _fields(record.content, "    ")
     return "\n".join(lines) + "\n"
 

@@ -155,6 +155,10 @@ class Journal:
         """Record that the writer lives; raises as `append`."""
         return self._add_own(LeafType.HEARTBEAT)
 
+    def add_fault(self, payload: Mapping[str, Any]) -> Committed:
+        """Record what was wrong with the log; raises as `append`."""
+        return self._add_own(LeafType.FAULT, payload)
+
     def check_witness(self, note: str) -> WitnessReceipt:
         """Check a cosigned checkpoint, and remember what the witness saw.
 

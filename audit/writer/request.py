@@ -11,6 +11,7 @@ from uuid import UUID
 import rfc8785
 
 from audit.blob import pack_content
+from audit.cards import mask_cards, may_hold_cards
 from audit.errors import RecordRefusedError
 from audit.index import marked_values
 from audit.leaf import LeafType
@@ -19,6 +20,9 @@ from audit.uuid7 import uuid7
 MAX_META: Final = 64 * 1024  # bytes of canonical JSON
 MAX_NAME: Final = 256  # characters of an actor or subject
 
+_EXACT: Final = 1 << 53  # whole numbers below it have one JSON form
+_SORTED: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_AS_GIVEN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _FIELDS: Final = frozenset({"op", "type", "actor", "subject", "meta", "content", "event"})
 _TYPES: Final = {
     "prompt": LeafType.PROMPT,
@@ -44,6 +48,7 @@ class AppendRequest:
         content: the names and the content as JSON, compressed.
         digest: over all of the above; tells a retry from another record under the same event.
         answers: event of the prompt that this record answers, or None.
+        masked: whether card data in the content were masked.
     """
 
     kind: LeafType
@@ -55,6 +60,7 @@ class AppendRequest:
     content: bytes
     digest: bytes
     answers: bytes | None
+    masked: bool = False
 
 
 def parse_append(message: dict[str, Any]) -> AppendRequest:
@@ -72,7 +78,7 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
     subject = message.get("subject")
     subject = None if subject is None else _name("subject", subject)
     meta = _canonical_meta(message.get("meta"))
-    content = _content_json(actor, subject, message.get("content"))
+    content, masked = _content_json(actor, subject, message.get("content"))
     return AppendRequest(
         kind=kind,
         event=_event("event", message.get("event")) or uuid7().bytes,
@@ -83,6 +89,7 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
         content=pack_content(content),
         digest=_digest(kind, meta, content),
         answers=_answered(kind, message["meta"]),
+        masked=masked,
     )
 
 
@@ -93,11 +100,28 @@ def canonical(value: object) -> bytes:
         RecordRefusedError: if a number or string has no such form.
     """
     try:
+        if _is_plain(value):
+            return _SORTED.encode(value).encode()
         return rfc8785.dumps(value)  # type: ignore[arg-type]  # it checks the type itself
     except (rfc8785.CanonicalizationError, RecursionError) as error:
         raise RecordRefusedError(
             f"'meta' has no canonical JSON form: {error}. Use integers below 2**53 and plain text."
         ) from error
+
+
+def _is_plain(value: object) -> bool:
+    """Whether the standard library writes this as RFC 8785 does: no fractions, ASCII names."""
+    if isinstance(value, dict):
+        return all(_is_name(key) and _is_plain(part) for key, part in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return value.isprintable()
+    return value is None or (isinstance(value, int) and abs(value) < _EXACT)
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and key.isascii()
 
 
 def _name(field: str, value: object) -> str:
@@ -117,13 +141,21 @@ def _canonical_meta(meta: object) -> bytes:
     return text
 
 
-def _content_json(actor: str, subject: str | None, content: object) -> bytes:
-    """What only two officers read: who it was and what was said."""
+def _content_json(actor: str, subject: str | None, content: object) -> tuple[bytes, bool]:
+    """What only two officers read, who it was and what was said; and whether that was masked."""
     if content is not None and not isinstance(content, dict):
         raise RecordRefusedError("'content' must be a JSON object or null.")
+    text, masked = _who_and_what(actor, subject, content), False
+    if content is not None and may_hold_cards(text):
+        content, masked = mask_cards(content)
+        text = _who_and_what(actor, subject, content)
+    return text, masked
+
+
+def _who_and_what(actor: str, subject: str | None, content: dict[str, Any] | None) -> bytes:
     value = {"actor": actor, "content": content, "subject": subject}
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return _AS_GIVEN.encode(value).encode()
     except UnicodeEncodeError as error:
         raise RecordRefusedError("'content' has text that is not Unicode (half a pair).") from error
 
@@ -138,7 +170,11 @@ def _event(field: str, value: object) -> bytes | None:
 
 
 def _answered(kind: LeafType, meta: dict[str, Any]) -> bytes | None:
-    return _event("meta.begin", meta.get("begin")) if kind is LeafType.ANSWER else None
+    """The prompt that this record ends; a piece of an answer does not."""
+    if kind is not LeafType.ANSWER:
+        return None
+    begin = _event("meta.begin", meta.get("begin"))
+    return None if "part" in meta else begin
 
 
 def _digest(kind: LeafType, meta: bytes, content: bytes) -> bytes:
