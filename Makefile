@@ -55,6 +55,10 @@ architectures: ready-test  ## small models of every architecture, for their test
 	        --requirement requirements/transformers.txt && \
 	    .venv-transformers/bin/python -m tests.architectures.make; }
 
+.PHONY: tool
+tool: ready  ## the officers' tool as one file, dist/cloister-audit.pyz, with its SHA-256
+	@$(BIN)/python -m scripts.officers_tool dist/cloister-audit.pyz
+
 .PHONY: peers
 peers: ready-test  ## others' models of FHIR and OCSF, and what reads PDF, for the tests that ask them
 	$(BIN)/python -m venv .venv-peers
