@@ -11,11 +11,12 @@ import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from audit.cli.usage import UsageError
 from audit.keyfile import AskPassphrase, OfficerKey, read_identities
 
-_SHORTEST = 12  # characters
+_SHORTEST: Final = 12  # characters
 
 
 def add_passphrase_argument(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,17 @@ def add_passphrase_argument(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="read the passphrase of each locked key from this file descriptor, one a line",
+    )
+
+
+def add_new_passphrase_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how a new key file is locked."""
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--passphrase", action="store_true", help="lock the file with a passphrase; it is asked for"
+    )
+    how.add_argument(
+        "--passphrase-fd", type=int, metavar="N", help="the same, read from this file descriptor"
     )
 
 
@@ -48,18 +60,40 @@ def passphrases(options: argparse.Namespace) -> AskPassphrase:
     return lambda name: line(f"the passphrase of {name}")
 
 
-def new_passphrase(options: argparse.Namespace) -> str:
-    """The passphrase that a new key is locked with; typed twice on a terminal.
+def new_passphrase(options: argparse.Namespace) -> str | None:
+    """The passphrase that a new key is locked with, if it is; typed twice on a terminal.
 
     Raises:
         UsageError: if it is too short or both differ.
     """
     if options.passphrase_fd is not None:
         return _long_enough(_lines(options.passphrase_fd)("a passphrase"))
+    if not options.passphrase:
+        return None
     found = _long_enough(_typed("Passphrase for the new key: "))
     if _typed("The same again: ") != found:
         raise UsageError("The passphrases differ. Nothing was written.")
     return found
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a file that only its owner reads, over no existing one.
+
+    Raises:
+        UsageError: if it exists, or can not be written.
+    """
+    try:
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{path} exists. Choose another name, or move the old one away."
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{path} can not be written: {error.strerror}.") from error
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _long_enough(text: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from audit.cli import convert, cosign, keygen, search, verify
+from audit.cli import convert, cosign, keygen, recover, search, verify
 from audit.cli import open as open_command
 from audit.cli.usage import EXIT_USAGE
 from audit.errors import AuditError
@@ -16,6 +16,7 @@ _DESCRIPTION = """\
 Verify and open an audit log, without the appliance's help.
 
   keygen   make an officer's or a witness's key
+  recover  bring a key back from its printed page
   verify   check that nothing was changed, removed or reordered
   cosign   witness a checkpoint, so that nothing before it can be cut off unnoticed
   search   find records by their metadata; needs one officer's key
@@ -26,6 +27,7 @@ Verify and open an audit log, without the appliance's help.
 
 _COMMANDS: Final = {
     "keygen": keygen,
+    "recover": recover,
     "verify": verify,
     "cosign": cosign,
     "search": search,
