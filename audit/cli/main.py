@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from audit.cli import convert, cosign, keygen, recover, search, verify
+from audit.cli import convert, cosign, keygen, recover, report, search, verify
 from audit.cli import open as open_command
 from audit.cli.usage import EXIT_USAGE
 from audit.errors import AuditError
@@ -21,6 +21,7 @@ Verify and open an audit log, without the appliance's help.
   cosign   witness a checkpoint, so that nothing before it can be cut off unnoticed
   search   find records by their metadata; needs one officer's key
   open     read records; needs a key of both groups of officers
+  report   write a readable report, with charts
   convert  write records as CSV, OCSF, CEF, RFC 5424, FHIR or JSON Lines
 """
 
@@ -32,6 +33,7 @@ _COMMANDS: Final = {
     "cosign": cosign,
     "search": search,
     "open": open_command,
+    "report": report,
     "convert": convert,
 }
 
