@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -11,12 +11,13 @@ from typing import Final
 from audit.formats.event import rfc3339
 from audit.report import Report, Verdict
 from audit.reporting.drawing import BLUE, Drawing, bars, columns, grouped
-from audit.reporting.tally import ANSWERED, CANCELLED, FAILED, KEPT, Noted, Tally
+from audit.reporting.tally import ALL, ANSWERED, CANCELLED, FAILED, KEPT, Noted, Tally
 
 WIDTH: Final = 482.0  # points; A4 between its margins
 HALF: Final = 229.0
 
 _COLOURS: Final = {ANSWERED: BLUE, CANCELLED: "#a9b4c0", FAILED: "#c4561c"}
+_GREEN: Final = "#3c8577"
 _MOST_DAYS: Final = 62
 _MOST_WEEKS: Final = 62
 _SHOWN: Final = 20  # problems and remarks that are told in full
@@ -142,11 +143,11 @@ def _figures(report: Report, counted: Tally) -> list[tuple[str, str]]:
 
 
 def _asked(counted: Tally) -> list[Block]:
-    word, points = _periods(counted.days)
-    by_period = columns(f"Answers by {word}", points, _COLOURS, WIDTH, 150)
     return [
+        Heading("What was recorded"),
+        Charts([_by_period("Records", counted.days, {ALL: _GREEN}, 105)]),
         Heading("What was asked and answered"),
-        Charts([by_period]),
+        Charts([_by_period("Answers", counted.answers, _COLOURS, 125)]),
         Charts(
             [
                 bars("Answers by task", counted.tasks.most_common(), HALF),
@@ -168,6 +169,13 @@ def _asked(counted: Tally) -> list[Block]:
             ]
         ),
     ]
+
+
+def _by_period(
+    what: str, days: dict[date, Counter[str]], colours: Mapping[str, str], height: float
+) -> Drawing:
+    word, points = _periods(days)
+    return columns(f"{what} by {word}", points, colours, WIDTH, height)
 
 
 def _periods(

@@ -118,7 +118,7 @@ def bars(title: str, counts: Sequence[tuple[str, int]], width: float, most: int 
         rest = counts[most - 1 :]
         shown[most - 1 :] = [(f"{len(rest)} others", sum(number for _, number in rest))]
     drawing = Drawing(width, max(1, len(shown)) * _ROW + 4, title)
-    label, value = width * 0.38, 40.0
+    label, value = width * 0.46, 36.0
     longest = max((number for _, number in shown), default=1) or 1
     for place, (name, number) in enumerate(shown):
         y = place * _ROW + 3

@@ -43,7 +43,8 @@ p.note { margin: 0 0 2mm; color: #66707d; }
 .charts figure { margin: 0; flex: 1; min-width: 0; }
 svg { width: 100%; height: auto; display: block;
   font-family: "Liberation Sans", "Helvetica Neue", Arial, sans-serif; }
-dl { display: grid; grid-template-columns: 32mm 1fr; gap: 1mm 4mm; margin: 3mm 0; }
+dl { display: grid; grid-template-columns: 32mm 1fr; gap: 1mm 4mm; margin: 3mm 0;
+  break-inside: avoid; }
 dt { color: #66707d; } dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: 8.5pt; margin: 1mm 0 2mm; }
 th { text-align: left; font-weight: 600; color: #66707d; border-bottom: 1pt solid #1c2430; }

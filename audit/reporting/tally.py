@@ -15,6 +15,7 @@ from audit.opening import OpenedRecord
 KEPT: Final = 25  # of the newest looks and faults that are listed one by one
 
 ANSWERED, CANCELLED, FAILED = "answered", "cancelled", "failed"
+ALL: Final = "records of every kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class Tally:
     Attributes:
         records: all records.
         kinds: records by kind.
-        days: by day and outcome, of answers.
-        asked: prompts by day.
+        days: records by day.
+        answers: by day and outcome.
         tasks: answers by task.
         models: answers by the model that gave them.
         outcomes: answers by outcome.
@@ -61,6 +62,7 @@ class Tally:
     records: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     days: dict[date, Counter[str]] = field(default_factory=dict)
+    answers: dict[date, Counter[str]] = field(default_factory=dict)
     tasks: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -82,6 +84,7 @@ class Tally:
         self.kinds[event.kind.label] += 1
         self.first_ns = self.first_ns or leaf.wall_ns
         self.last_ns = leaf.wall_ns
+        _count(self.days, leaf.wall_ns, ALL)
         self.refusals += ":refused" in event.name
         match event.kind:
             case LeafType.PROMPT:
@@ -104,10 +107,8 @@ class Tally:
         self.models[event.text("answered_by") or event.text("model") or "unknown"] += 1
         self.prompt_tokens += event.number("prompt_tokens") or 0
         self.completion_tokens += event.number("completion_tokens") or 0
-        day = _day(event.record.leaf.wall_ns)
-        if day is not None:
-            kind = outcome if outcome in (ANSWERED, CANCELLED) else FAILED
-            self.days.setdefault(day, Counter())[kind] += 1
+        kind = outcome if outcome in (ANSWERED, CANCELLED) else FAILED
+        _count(self.answers, event.record.leaf.wall_ns, kind)
 
 
 def tally(origin: str, records: Iterable[OpenedRecord]) -> Tally:
@@ -131,9 +132,10 @@ def _noted(event: Event) -> Noted:
     return Noted(leaf.wall_ns, leaf.index, event.actor, what)
 
 
-def _day(wall_ns: int) -> date | None:
-    """The day, in UTC; None where no calendar has it."""
+def _count(days: dict[date, Counter[str]], wall_ns: int, kind: str) -> None:
+    """Count one under its day, in UTC, unless no calendar has it."""
     try:
-        return datetime.fromtimestamp(wall_ns // 1_000_000_000, UTC).date()
+        day = datetime.fromtimestamp(wall_ns // 1_000_000_000, UTC).date()
     except (ValueError, OverflowError):
-        return None
+        return
+    days.setdefault(day, Counter())[kind] += 1

@@ -55,6 +55,8 @@ def test_everything_is_counted_once(counted: Tally) -> None:
     assert (counted.prompt_tokens, counted.completion_tokens) == (24, 60)
     assert (counted.look_count, counted.fault_count, counted.refusals) == (1, 1, 2)
     (day,) = counted.days.values()
+    assert sum(day.values()) == 10
+    (day,) = counted.answers.values()
     assert day == Counter({"answered": 1, "failed": 1})
 
 
@@ -74,7 +76,13 @@ def test_a_page_says_verdict_exposure_and_charts(log: LogFolder, counted: Tally)
     assert "<b>INTACT</b>" in text
     assert "10 records, whose removal no outsider would notice" in text
     assert report.vkey in text
-    for title in ("Answers by day", "Answers by task", "Answers by model", "Outcomes"):
+    for title in (
+        "Records by day",
+        "Answers by day",
+        "Answers by task",
+        "Answers by model",
+        "Outcomes",
+    ):
         assert f'aria-label="{title}"' in text
     assert SECRET not in text
     assert "keller" not in text
@@ -146,7 +154,7 @@ def test_many_days_are_put_together(days: int, word: str, labels: int) -> None:
     )
     blocks = report_blocks(Report(), tally(ORIGIN, answers))
     (drawing,) = next(block for block in blocks if isinstance(block, Charts)).drawings
-    assert drawing.title == f"Answers by {word}"
+    assert drawing.title == f"Records by {word}"
     below = [one for one in drawing.shapes if isinstance(one, Words) and one.anchor == "middle"]
     assert len(below) == labels
 
