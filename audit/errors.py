@@ -116,5 +116,9 @@ class NoMatchingIdentityError(AuditError):
     """None of the given keys opens this age file."""
 
 
+class RecoveryError(AuditError):
+    """What was typed is not what stands on a recovery page."""
+
+
 class TwoOfficersNeededError(AuditError):
     """The given keys open the share of one group only; the log opens to two groups together."""

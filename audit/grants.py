@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from audit.age import Identity, decrypt, encrypt
+from audit.age import decrypt, encrypt
 from audit.errors import AgeFormatError, NoMatchingIdentityError, TwoOfficersNeededError
 from audit.officers import GROUPS, Officers
 from audit.ratchet import SECRET_SIZE
 from audit.secret import hexlify, random_secret, wipe, xor
+from audit.stanza import Opener
 
 LETTERS: Final = dict(zip(GROUPS, "AB", strict=True))
 _TITLE: Final = "cloister-audit/v2 share"
@@ -100,7 +101,7 @@ def seal_grants(
 
 
 def open_grants(
-    grants: Mapping[str, bytes], identities: Sequence[Identity], origin: str, epoch: int
+    grants: Mapping[str, bytes], identities: Sequence[Opener], origin: str, epoch: int
 ) -> EpochSecrets:
     """Put an epoch's secrets together; with keys of one group, only that of the metadata.
 

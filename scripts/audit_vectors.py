@@ -15,15 +15,18 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from audit.age import Identity
 from audit.blob import CONTENT, META, log_id, seal
 from audit.consistency import consistency_path
 from audit.cosign import Witness, cosign
+from audit.hybrid import HybridIdentity
 from audit.index import Index
 from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier, NodeReader, inclusion_path, node_hash
 from audit.note import Checkpoint, VerifierKey, sign_checkpoint
 from audit.proof import format_proof
 from audit.ratchet import CONTENTS, METADATA, Ratchet
+from audit.recovery import KeyKind, recovery_lines
 
 ORIGIN: Final = "vectors.example/audit"
 META_TEXT: Final = (
@@ -78,6 +81,20 @@ def vectors() -> dict[str, Any]:
         ],
         "witness_vkey": str(laptop),
         "cosigned": cosign(note, laptop.name, witness, WALL // 1_000_000_000),
+        "officers_keys": _officers_keys(_count(0xC0)),
+    }
+
+
+def _officers_keys(secret: bytes) -> dict[str, Any]:
+    """One secret as a key of each kind, and its recovery pages."""
+    return {
+        "secret": secret.hex(),
+        "x25519": {"identity": str(Identity(secret)), "recipient": Identity(secret).recipient},
+        "mlkem768x25519": {
+            "identity": str(HybridIdentity(secret)),
+            "recipient": HybridIdentity(secret).recipient,
+        },
+        "recovery_lines": {str(int(kind)): recovery_lines(kind, secret) for kind in KeyKind},
     }
 
 

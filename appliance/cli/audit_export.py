@@ -10,6 +10,7 @@ from appliance.cli.common import actor
 from audit.cli.progress import show_progress
 from audit.client import AuditClient, RecordType
 from audit.export.make import Exported, begun, between, make_export, whole
+from audit.onefile import build_tool
 from audit.reader import open_rows
 
 
@@ -39,7 +40,7 @@ def exported(
     _record(log, "begun", asked, reason)
     with open_rows(folder) as rows:
         facts = begun(out) or between(rows, whole(rows), _ns(since), _ns(until))
-        done = make_export(rows, out, facts, show_progress("exported"))
+        done = make_export(rows, out, facts, show_progress("exported"), tool=build_tool())
     found = {"records": facts.size, "first": facts.first, "end": facts.end, "sha256": done.digest}
     _record(log, "finished", found, reason)
     return done

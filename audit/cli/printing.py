@@ -1,4 +1,4 @@
-"""Opened records for the eye and for programs.
+"""Opened records for the eye.
 
 What people typed into the appliance may hold anything, also sequences that would move a terminal's
 cursor or change the text above; none of those is printed as it is.
@@ -13,27 +13,6 @@ from typing import Any
 from audit.leaf import NO_TOKEN, LeafFlag
 from audit.opening import OpenedRecord
 from audit.report import format_time
-
-
-def as_json_line(record: OpenedRecord) -> str:
-    """One record as one line of JSON, in ASCII."""
-    leaf = record.leaf
-    value = {
-        "index": leaf.index,
-        "event": record.event,
-        "type": leaf.kind.label,
-        "epoch": leaf.epoch,
-        "wall_ns": leaf.wall_ns,
-        "boot_ns": leaf.boot_ns,
-        "actor_token": leaf.actor.hex(),
-        "subject_token": leaf.subject.hex(),
-        "actor": record.actor,
-        "subject": record.subject,
-        "masked": bool(leaf.flags & LeafFlag.MASKED),
-        "meta": record.meta,
-        "content": record.content,
-    }
-    return json.dumps(value, separators=(",", ":"))
 
 
 def as_text(record: OpenedRecord) -> str:

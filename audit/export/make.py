@@ -31,6 +31,7 @@ from audit.grants import grant_name
 from audit.leaf import Leaf, LeafFlag, LeafType
 from audit.note import read_checkpoint
 from audit.officers import GROUPS
+from audit.onefile import TOOL_NAME
 from audit.payloads import EpochOpen, WitnessReceipt
 from audit.rows import LogRows, Row
 
@@ -59,7 +60,12 @@ class Exported:
 
 
 def make_export(
-    rows: LogRows, folder: Path, facts: ExportFacts, progress: Progress | None = None
+    rows: LogRows,
+    folder: Path,
+    facts: ExportFacts,
+    progress: Progress | None = None,
+    *,
+    tool: bytes | None = None,
 ) -> Exported:
     """Write an export, or go on with one that was broken off.
 
@@ -68,6 +74,7 @@ def make_export(
         folder: where; made if it does not exist, else empty or begun with the same facts.
         facts: what to export; `size` is that of a checkpoint.
         progress: told how far it is.
+        tool: the officers' tool, to lie beside what it reads; None leaves it out.
 
     Raises:
         ExportError: if the folder holds something else, or the disk refuses.
@@ -75,7 +82,7 @@ def make_export(
     """
     try:
         ledger = _Ledger(folder, facts)
-        for path, pieces, done in _files(rows, facts):
+        for path, pieces, done in _files(rows, facts, tool):
             ledger.add(path, pieces)
             if progress is not None and done is not None:
                 progress(done, facts.size)
@@ -147,13 +154,17 @@ class _Ledger:
         return hashlib.sha256("".join(self._lines).encode()).hexdigest()
 
 
-def _files(rows: LogRows, facts: ExportFacts) -> Iterator[tuple[str, Iterable[bytes], int | None]]:
+def _files(
+    rows: LogRows, facts: ExportFacts, tool: bytes | None
+) -> Iterator[tuple[str, Iterable[bytes], int | None]]:
     """Each file of an export: path, its pieces, and how many records are done by then.
 
     Pieces are made when they are asked for: a file that is there already costs no reading.
     """
     yield FACTS, [facts.to_json().encode()], None
     yield SCRIPT_NAME, [SCRIPT.encode()], None
+    if tool is not None:
+        yield TOOL_NAME, [tool], None
     sizes = {facts.size}
     for (path, start, end), (blobs, _, _) in zip(
         tiles("log/tile/entries", facts.size), tiles("blobs", facts.size), strict=True

@@ -80,3 +80,23 @@ def test_leaves_chain_and_hash_as_the_specification_says(known: dict[str, Any]) 
         assert leaf[136:168] == hashlib.sha256(blob).digest()
         before = hashlib.sha256(b"\0" + leaf).digest()
         assert record["leaf_hash"] == before.hex()
+
+
+def test_recovery_lines_are_those_of_the_specification(known: dict[str, Any]) -> None:
+    """Spelt by the specification's words alone."""
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    keys = known["officers_keys"]
+    secret, label = bytes.fromhex(keys["secret"]), b"cloister-audit recovery"
+    for kind, lines in keys["recovery_lines"].items():
+        raw = []
+        for number in range(1, 9):
+            piece = secret[4 * number - 4 : 4 * number]
+            raw.append(piece + hashlib.sha256(label + bytes([number]) + piece).digest()[:1])
+        whole = hashlib.sha256(label + bytes([9, int(kind)]) + secret).digest()
+        raw.append(bytes([int(kind)]) + whole[:4])
+        bits = [f"{int.from_bytes(line, 'big'):040b}" for line in raw]
+        spelt = [
+            "".join(alphabet[int(line[place : place + 5], 2)] for place in range(0, 40, 5))
+            for line in bits
+        ]
+        assert lines == [f"{line[:4]}-{line[4:]}" for line in spelt]
