@@ -21,6 +21,10 @@ ROLES = {
         f"people.{view}": frozenset({Role.ADMIN})
         for view in ("show", "create", "person", "set_roles", "reset", "disable", "enable")
     },
+    **{
+        f"records.{view}": frozenset({Role.OFFICER})
+        for view in ("show", "open_log", "find", "look")
+    },
 }
 PUBLIC = {"static", "signin.show", "signin.sign_in"}
 WITH_ONE_TIME_PASSWORD = {"signin.first_password_form", "signin.first_password", "signin.sign_out"}
