@@ -7,7 +7,7 @@ goes in bounded steps, so that a search of a long log can be shown, gone on with
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +130,21 @@ class Desk:
                             return Found(_whole(rows, found), place or None, end - place)
                 place = start
             return Found(_whole(rows, found), place or None, end - place)
+
+    def records(self, indices: Sequence[int], *, contents: bool = False) -> list[Row]:
+        """Some records with their metadata blobs, and with their content blobs if asked for.
+
+        Raises:
+            LogFormatError: if there is none at one of these places, or the log does not read.
+        """
+        with self._rows() as rows:
+            found = []
+            for index in indices:
+                row = next(rows.rows(index, index + 1) if contents else rows.metadata(index), None)
+                if row is None:
+                    raise LogFormatError(f"There is no record {index}.")
+                found.append(row)
+            return found
 
     def record(self, index: int) -> Proven:
         """One record with its proof.

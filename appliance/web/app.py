@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from appliance.settings import Settings
 from appliance.web import access, api, errors, health, security
 from appliance.web.guard import guard
-from appliance.web.log import records
+from appliance.web.log import records, together
 from appliance.web.navigation import log_tabs, navigation
 from appliance.web.notes import note_of_request
 from appliance.web.pages import (
@@ -32,7 +32,20 @@ from appliance.web.services import install, open_services
 from appliance.web.session import csrf_token, load_session
 from appliance.web.words import bytes_in_words, clock, in_order, instant, moment, role_title
 
-_PAGES: Final = (signin, home, task, receipts, account, keys, people, models, log, records, system)
+_PAGES: Final = (
+    signin,
+    home,
+    task,
+    receipts,
+    account,
+    keys,
+    people,
+    models,
+    log,
+    records,
+    together,
+    system,
+)
 
 
 def create_app(settings: Settings) -> Flask:

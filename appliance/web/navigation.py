@@ -38,7 +38,11 @@ _MENU: Final = (
 )
 
 
-_TABS: Final = (("log.show", "Overview"), ("records.show", "Records"))
+_TABS: Final = (
+    ("log.show", "Overview"),
+    ("records.show", "Records"),
+    ("together.show", "Openings"),
+)
 """The pages of the log, as (endpoint, title)."""
 
 

@@ -15,6 +15,7 @@ from appliance.identity.events import IdentityLog
 from appliance.settings import Settings
 from appliance.tasks.library import TaskLibrary
 from appliance.tasks.pipeline import Pipeline
+from appliance.web.log.openings import Openings
 from appliance.web.receipts import Receipts
 from audit.client import AuditClient
 
@@ -36,6 +37,7 @@ class Services:
     tasks: TaskLibrary
     pipeline: Pipeline
     receipts: Receipts
+    openings: Openings
 
     def close(self) -> None:
         """Close the database and the clients' connections."""
@@ -70,6 +72,7 @@ def open_services(settings: Settings) -> Services:
         tasks=TaskLibrary.load(),
         pipeline=Pipeline(engine, log),
         receipts=Receipts(database),
+        openings=Openings(database),
     )
 
 

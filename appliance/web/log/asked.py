@@ -16,7 +16,7 @@ from audit.leaf import LeafType
 from audit.report import format_time
 from audit.search import Query
 
-MAX_TERMS: Final = 4096  # characters of the sealed terms
+MAX_SEALED: Final = 12_000  # characters; room for the longest reason
 _LABELS: Final = {kind.label: kind for kind in LeafType}
 
 
@@ -74,7 +74,7 @@ def search_of(form: MultiDict[str, str], origin: str) -> Search:
             below=_number(form.get("below")),
             terms=_terms(form.get("terms", "")),
         )
-    except (QueryFormatError, ValueError, KeyError) as error:
+    except (QueryFormatError, ValueError, TypeError, KeyError) as error:
         raise SittingError("The search was not understood. Reload the page.") from error
 
 
@@ -88,12 +88,20 @@ def _number(text: str | None) -> int | None:
 
 
 def _terms(text: str) -> dict[str, Any]:
-    """The sealed terms: `{"epoch": number, "sealed": base64}`, or nothing where none were given."""
-    if not text:
-        return {}
-    if len(text) > MAX_TERMS:
-        raise ValueError("terms")
+    """The sealed terms, or nothing where none were given."""
+    return sealed_of(text) if text else {}
+
+
+def sealed_of(text: str) -> dict[str, Any]:
+    """What a page sealed to the officers: `{"epoch": number, "sealed": base64}`.
+
+    Raises:
+        ValueError: It is something else, or too long.
+        TypeError: It is something else.
+    """
+    if len(text) > MAX_SEALED:
+        raise ValueError("sealed")
     value = json.loads(text)
     if set(value) != {"epoch", "sealed"} or type(value["epoch"]) is not int:
-        raise ValueError("terms")
+        raise ValueError("sealed")
     return {"epoch": value["epoch"], "sealed": str(value["sealed"])}

@@ -6,9 +6,6 @@ time after the log has a record of it.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
-from functools import wraps
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
@@ -22,19 +19,22 @@ from appliance.web.log.sitting import (
     MAX_REASON,
     MIN_REASON,
     DeskEvent,
-    Sitting,
     SittingError,
     begin,
     note,
-    resume,
+)
+from appliance.web.log.telling import (
+    answers_in_json,
+    desk,
+    row_of,
+    sitting_of_request,
+    text_of,
 )
 from appliance.web.services import services
-from audit.desk import Desk, Proven
-from audit.errors import LogFormatError, LogUnavailableError, RecordRefusedError
+from audit.desk import Proven
 from audit.leaf import LeafType
 from audit.officers import GROUPS
 from audit.opening import EpochSpan
-from audit.rows import Row
 
 blueprint = Blueprint("records", __name__)
 
@@ -47,7 +47,6 @@ _FIELDS: Final = (
     ("event", "Event", "identity:session:opened"),
     ("begin", "Follows record", "record id of a prompt or sitting"),
 )
-_View = Callable[..., Response]
 
 
 @blueprint.get("/log/records")
@@ -66,37 +65,19 @@ def show() -> str:
     )
 
 
-def answers_in_json(view: _View) -> _View:
-    """Have a view tell the page's script what is wrong in a sentence."""
-
-    @wraps(view)
-    def told(*arguments: Any, **named: Any) -> Response:  # noqa: ANN401 - Flask's
-        try:
-            return view(*arguments, **named)
-        except SittingError as error:
-            return json_response({"error": str(error)}, 400)
-        except (LogUnavailableError, RecordRefusedError):
-            words = "The log takes no records now, so nothing is shown. Tell an administrator."
-            return json_response({"error": words}, 503)
-        except LogFormatError as error:
-            return json_response({"error": str(error)}, 500)
-
-    return told
-
-
 @blueprint.post("/log/records/open")
 @needs(Role.OFFICER)
 @answers_in_json
 def open_log() -> Response:
     """Begin a sitting; the grants of all epochs, which only officers' keys open."""
     sitting = begin(request.form.get("reason", ""), request.form.get("key", ""))
-    spans = _desk().epochs()
+    spans = desk().epochs()
     return json_response(
         {
             "sitting": sitting.record,
             "code": sitting.code,
             "origin": spans[0].opening.origin if spans else "",
-            "key": _text(spans[0].opening.key) if spans else "",
+            "key": text_of(spans[0].opening.key) if spans else "",
             "epochs": [_epoch(span) for span in spans],
         }
     )
@@ -107,10 +88,10 @@ def open_log() -> Response:
 @answers_in_json
 def find() -> Response:
     """One step of a search."""
-    sitting = _sitting()
+    sitting = sitting_of_request()
     log = services().log.status()
     asked = search_of(request.form, log.origin)
-    found = _desk().find(asked.query, asked.window, asked.below)
+    found = desk().find(asked.query, asked.window, asked.below)
     # A step that finds nothing shows nothing; the first one says what was looked for.
     if found.rows or asked.below is None:
         facts: dict[str, Any] = {"found": len(found.rows)}
@@ -119,7 +100,7 @@ def find() -> Response:
         note(sitting, DeskEvent.SEARCHED, asked.facts() | facts)
     return json_response(
         {
-            "rows": [_row(row) for row in found.rows],
+            "rows": [row_of(row) for row in found.rows],
             "below": found.below,
             "looked": found.looked,
         }
@@ -131,22 +112,14 @@ def find() -> Response:
 @answers_in_json
 def look() -> Response:
     """One record's sealed metadata and its proof."""
-    sitting = _sitting()
+    sitting = sitting_of_request()
     try:
         index = int(request.form.get("index", ""))
     except ValueError as error:
         raise SittingError("That is no record. Reload the page.") from error
-    proven = _desk().record(index)
+    proven = desk().record(index)
     note(sitting, DeskEvent.LOOKED, {"record": index})
     return json_response(_proven(proven))
-
-
-def _desk() -> Desk:
-    return Desk(services().settings.audit)
-
-
-def _sitting() -> Sitting:
-    return resume(request.form.get("sitting", ""), request.form.get("code", ""))
 
 
 def _epoch(span: EpochSpan) -> dict[str, Any]:
@@ -154,26 +127,19 @@ def _epoch(span: EpochSpan) -> dict[str, Any]:
         "number": span.number,
         "start": span.start,
         "end": span.end,
-        "grants": {group: _text(span.opening.grants[group]) for group in GROUPS},
+        "grants": {group: text_of(span.opening.grants[group]) for group in GROUPS},
+        "recipients": span.opening.recipients,
     }
-
-
-def _row(row: Row) -> dict[str, Any]:
-    return {"leaf": _text(row.leaf), "meta": None if row.meta is None else _text(row.meta)}
 
 
 def _proven(proven: Proven) -> dict[str, Any]:
     word = proven.word
     return {
-        **_row(proven.row),
+        **row_of(proven.row),
         "proof": proven.proof,
         "epoch": proven.vkey_epoch,
-        "key": _text(proven.key),
+        "key": text_of(proven.key),
         "witness": None
         if word is None
         else {"name": word.witness, "size": word.size, "when": word.when},
     }
-
-
-def _text(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()

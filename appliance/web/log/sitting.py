@@ -27,6 +27,12 @@ class DeskEvent(StrEnum):
     OPENED = "audit:desk:opened"
     SEARCHED = "audit:desk:searched"
     LOOKED = "audit:desk:looked"
+    ASKED = "audit:opening:asked"
+    WITHDRAWN = "audit:opening:withdrawn"
+    READ = "audit:opening:read"
+    AGREED = "audit:opening:agreed"
+    REFUSED = "audit:opening:refused"
+    OPENED_CONTENTS = "audit:opening:opened"
 
 
 class SittingError(Exception):

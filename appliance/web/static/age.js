@@ -1,11 +1,13 @@
 // age files (age-encryption.org/v1) to X25519 keys. The key itself is handed to the browser, which does
 // not give it out again.
 
-import { base64, join, same, unbase64, utf8 } from "./bytes.js";
+import { base64, join, same, unbase64, utf8, words } from "./bytes.js";
 import { seal, unseal } from "./chacha.js";
+import { scrypt } from "./scrypt.js";
 import { hkdf, hmac } from "./sha256.js";
 
 const VERSION = "age-encryption.org/v1\n";
+const MOST_WORK = 20; // logarithm of scrypt's N that is taken on: 1 GiB
 const CHUNK = 64 * 1024; // bytes of plain text
 const LETTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 const PKCS8 = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20);
@@ -65,6 +67,22 @@ async function exchange(key, share) {
   return new Uint8Array(await crypto.subtle.deriveBits(other, key, 256));
 }
 
+// Opens what was locked with a passphrase.
+class Passphrase {
+  constructor(text) {
+    this.text = utf8(text);
+  }
+
+  async unwrap(type, [salt, work], body) {
+    if (type !== "scrypt") return null;
+    if (!/^[1-9][0-9]?$/.test(work) || Number(work) > MOST_WORK) throw new AgeError("this key file asks for too much work");
+    const key = await scrypt(this.text, join(utf8("age-encryption.org/v1/scrypt"), unbase64(salt)), Number(work));
+    return unseal(key, new Uint8Array(12), body);
+  }
+}
+
+export const isLocked = (file) => file.includes("age-encryption.org/v1\n-> scrypt ");
+
 // An officer's key: it opens age files, and can not be read back.
 export class Identity {
   constructor(key, raw) {
@@ -73,12 +91,19 @@ export class Identity {
     this.recipient = toBech32("age", raw);
   }
 
-  static async read(text) {
-    const line = text.split(/\s+/).find((part) => part.startsWith("AGE-SECRET-KEY-1"));
+  // Reads a key file, unlocking it first where it is locked.
+  static async read(raw, passphrase) {
+    let text = Array.from(raw, (byte) => String.fromCharCode(byte)).join("");
+    if (isLocked(text)) {
+      const opened = await decrypt(raw, new Passphrase(passphrase));
+      if (!opened) throw new KeyFileError("The passphrase is wrong, or the key file is damaged.");
+      text = words(opened);
+    }
+    const lines = text.split(/\s+/).filter((part) => part.startsWith("AGE-SECRET-KEY-"));
+    const line = lines.find((part) => part.startsWith("AGE-SECRET-KEY-1"));
     if (!line) {
-      const locked = text.startsWith("age-encryption.org/") || text.includes("-----BEGIN");
-      throw new KeyFileError(locked
-        ? "This key is locked with a passphrase, which this page can not undo. Unlock it on your own machine, or use cloister-audit there."
+      throw new KeyFileError(lines.length
+        ? "This is a post-quantum key, which browsers can not use yet. Use cloister-audit on your own machine."
         : "This file holds no officer's key: no line in it begins with AGE-SECRET-KEY-1.");
     }
     const secret = fromBech32("age-secret-key-", line);
@@ -93,7 +118,9 @@ export class Identity {
     }
   }
 
-  async unwrap(share, body) {
+  async unwrap(type, [text], body) {
+    if (type !== "X25519") return null;
+    const share = unbase64(text);
     let shared;
     try {
       shared = await exchange(this.key, share);
@@ -109,10 +136,8 @@ function stanzas(head) {
   const found = [];
   for (const part of head.split("\n-> ").slice(1)) {
     const [first, ...lines] = part.split("\n");
-    const [type, share, ...more] = first.split(" ");
-    if (type === "X25519" && share && !more.length) {
-      found.push([unbase64(share), unbase64(lines.join(""))]);
-    }
+    const [type, ...values] = first.split(" ");
+    found.push([type, values, unbase64(lines.join(""))]);
   }
   return found;
 }
@@ -130,8 +155,8 @@ export async function decrypt(file, identity) {
   const end = text.indexOf("\n--- ");
   if (!text.startsWith(VERSION) || end < 0) throw new AgeError("this is not an age file");
   const after = text.indexOf("\n", end + 1);
-  for (const [share, body] of stanzas(text.slice(0, end))) {
-    const fileKey = await identity.unwrap(share, body);
+  for (const [type, values, body] of stanzas(text.slice(0, end))) {
+    const fileKey = await identity.unwrap(type, values, body);
     if (fileKey) {
       const mac = hmac(hkdf(fileKey, new Uint8Array(), utf8("header")), file.slice(0, end + 4));
       if (!same(mac, unbase64(text.slice(end + 5, after)))) throw new AgeError("the header of this age file was changed");

@@ -16,7 +16,7 @@ export function chip(kind, words) {
 }
 
 export function problem(words) {
-  const place = find("problem");
+  const place = document.querySelector("dialog[open] [data-problem]") ?? find("problem");
   if (!words) {
     place.replaceChildren();
     return;
@@ -59,9 +59,15 @@ function cell(label, text, style) {
   return found;
 }
 
-export function row(record, show) {
+// `box` chooses the record: null where it can not be chosen, left out where nothing can.
+export function row(record, show, box) {
   const { what, outcome, model, person, subject } = summary(record);
   const found = make("tr");
+  if (box !== undefined) {
+    const choice = make("td", "", { class: box ? "choice" : "choice none" });
+    if (box) choice.append(box);
+    found.append(choice);
+  }
   const head = make("th", "", { scope: "row" });
   head.append(opener(record, show));
   found.append(head, cell("Time (UTC)", instant(record.leaf.when), "nowrap"), cell("What", what),

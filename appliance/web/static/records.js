@@ -1,106 +1,40 @@
 // The officers' page of records: searches blindly, and opens what was found with a key that stays here.
 
 import { hex, unbase64 } from "./bytes.js";
-import { Identity } from "./age.js";
 import { sha256 } from "./sha256.js";
-import { Epoch, PLAIN, followProof, isSigned, logId, readLeaf } from "./sealed.js";
-import { chip, facts, instant, metadata, problem, row, timeline } from "./records-view.js";
+import { HAS_CONTENT, PLAIN, followProof, isSigned } from "./sealed.js";
+import { chip, facts, instant, make, metadata, row, timeline } from "./records-view.js";
+import { ask, attempt, current, find, start } from "./sitting.js";
+import { read } from "./reading.js";
 
 const MOST = 500; // records that a timeline loads by itself
-const find = (name) => document.querySelector(`[data-${name}]`);
-const form = find("key");
 const dialog = find("record");
+const asking = find("asking");
+const { atFind: FIND, atLook: LOOK, atAsk: ASK } = find("search").dataset;
 
-let sitting = null; // {record, code, origin, log, epochs, identity}; null while no key is open
-let search = null; // {terms, window, below, from, shown}
+let search = null; // {query, window, terms, below, looked, shown}
+let chosen = new Set(); // places of the records whose contents are wanted
 let link = null; // address of the proof that can be saved
-
-class Refused extends Error {}
-
-async function ask(where, fields) {
-  let response;
-  const body = new URLSearchParams({ csrf: form.elements.csrf.value, ...fields });
-  try {
-    response = await fetch(form.dataset[where], { method: "POST", body, headers: { Accept: "application/json, text/event-stream" } });
-  } catch {
-    throw new Refused("This appliance can not be reached. Check the network and try again.");
-  }
-  if (response.status === 401) {
-    away();
-    throw new Refused("You were signed out, and your key was put away. Sign in again.");
-  }
-  if (response.status === 403) throw new Refused("This page is not open to you any more. Reload it.");
-  const found = (response.headers.get("Content-Type") ?? "").startsWith("application/json") && await response.json();
-  if (!found) throw new Refused("Something went wrong on the appliance. Try again, and tell an administrator if it stays so.");
-  if (!response.ok) throw new Refused(found.error);
-  return found;
-}
-
-function away() {
-  sitting = null;
-  search = null;
-  for (const name of ["sitting", "results"]) find(name).hidden = true;
-  find("table").tBodies[0].replaceChildren();
-  find("timeline").replaceChildren();
-  if (dialog.open) dialog.close();
-  form.reset();
-  form.hidden = false;
-}
-
-// Runs one thing that a person asked for; what goes wrong is said in one place.
-async function attempt(button, work) {
-  problem("");
-  button?.setAttribute("aria-disabled", "true");
-  try {
-    await work();
-  } catch (error) {
-    problem(error.message);
-    if (!(error instanceof Refused)) console.info(error.name);
-  } finally {
-    button?.removeAttribute("aria-disabled");
-  }
-}
-
-async function openEpochs(given, identity) {
-  const epochs = new Map();
-  for (const one of given.epochs) {
-    const epoch = await Epoch.open(one, given.origin, identity);
-    if (epoch) epochs.set(one.number, epoch);
-  }
-  if (!epochs.size) throw new Refused("This key opens no epoch of the log. Pick the key of an officer who was in office when the records were written.");
-  return epochs;
-}
-
-async function openLog() {
-  const identity = await Identity.read(await form.querySelector("input[type=file]").files[0].text());
-  const given = await ask("open", { reason: form.elements.reason.value, key: identity.recipient });
-  const epochs = await openEpochs(given, identity);
-  const size = given.epochs.reduce((most, one) => Math.max(most, one.end), 0);
-  sitting = { ...given, record: given.sitting, identity, opened: epochs, size, log: logId(given.origin, unbase64(given.key)) };
-  form.reset();
-  form.hidden = true;
-  find("sitting").hidden = false;
-  const group = epochs.values().next().value.group;
-  find("opened").textContent = `A key of the group ${group} is open, for ${epochs.size} of ${given.epochs.length} epochs. Your reason is record ${given.sitting}.`;
-  document.getElementById("search-title").focus();
-}
 
 const nanoseconds = (text) => (text ? `${BigInt(Date.parse(`${text}Z`)) * 1000000n}` : "");
 
 async function beginSearch(fields) {
   const terms = Object.fromEntries([...fields.querySelectorAll("[data-term]")]
     .map((field) => [field.name, field.value.trim()]).filter(([, value]) => value));
-  const epochs = Object.fromEntries([...sitting.opened].map(([number, epoch]) =>
+  const epochs = Object.fromEntries([...current().opened].map(([number, epoch]) =>
     [number, Object.fromEntries(Object.entries(terms).map(([field, value]) => [field, epoch.trapdoor(field, value)]))]));
-  const newest = [...sitting.opened.values()].at(-1);
+  const newest = [...current().opened.values()].at(-1);
   search = {
-    query: JSON.stringify({ version: 1, origin: sitting.origin, epochs }),
+    query: JSON.stringify({ version: 1, origin: current().origin, epochs }),
     window: { since: nanoseconds(fields.elements.since.value), until: nanoseconds(fields.elements.until.value), type: fields.elements.type.value },
-    terms: Object.keys(terms).length ? JSON.stringify(await newest.sealTerms(terms, sitting.record)) : "",
+    terms: Object.keys(terms).length ? JSON.stringify(await newest.sealToOfficers(terms, current().record)) : "",
     below: null,
     looked: 0,
     shown: [],
   };
+  chosen = new Set();
+  offer();
+  find("asked").hidden = true;
   find("results").hidden = false;
   find("table").tBodies[0].replaceChildren();
   await goOn();
@@ -114,32 +48,21 @@ async function goOn() {
   find("progress").hidden = false;
   do {
     const below = running.below === null ? "" : String(running.below);
-    const step = await ask("find", { sitting: sitting.record, code: sitting.code, query: running.query, terms: running.terms, below, ...running.window });
+    const step = await ask(FIND, { query: running.query, terms: running.terms, below, ...running.window });
     if (search !== running) return;
     running.below = step.below;
     running.looked += step.looked;
-    find("progress").value = step.below === null ? 1 : running.looked / Math.max(sitting.size, running.looked);
-    for (const one of step.rows) running.shown.push(await open(one));
+    find("progress").value = step.below === null ? 1 : running.looked / Math.max(current().size, running.looked);
+    for (const one of step.rows) running.shown.push(await read(one));
     draw();
   } while (running.below !== null && running.shown.length < before + 10);
   find("progress").hidden = true;
 }
 
-async function open({ leaf: raw, meta }) {
-  const leaf = readLeaf(unbase64(raw));
-  try {
-    const epoch = sitting.opened.get(leaf.epoch);
-    const opened = meta === null ? {} : await epoch.read(leaf, unbase64(meta), sitting.log);
-    return { leaf, opened };
-  } catch (error) {
-    return { leaf, reason: error.message };
-  }
-}
-
 function draw() {
   const { shown, below, looked } = search;
   const asTimeline = document.querySelector("[data-as=timeline]").getAttribute("aria-pressed") === "true";
-  find("table").tBodies[0].replaceChildren(...shown.map((record) => row(record, look)));
+  find("table").tBodies[0].replaceChildren(...shown.map((record) => row(record, look, pick(record))));
   find("timeline").replaceChildren(...timeline([...shown].reverse(), look));
   find("table").hidden = asTimeline || !shown.length;
   find("timeline").hidden = !asTimeline || !shown.length;
@@ -151,8 +74,8 @@ function draw() {
 
 async function look(record) {
   await attempt(null, async () => {
-    const found = await ask("look", { sitting: sitting.record, code: sitting.code, index: String(record.leaf.index) });
-    const whole = await open(found);
+    const found = await ask(LOOK, { index: String(record.leaf.index) });
+    const whole = await read(found);
     if (whole.opened?.meta?.terms?.sealed && whole.opened.meta.begin) whole.opened.meta.terms = await termsOf(whole.opened.meta);
     document.getElementById("record-title").textContent = `Record ${record.leaf.index}, ${record.leaf.kind}`;
     facts(find("meta"), metadata(whole));
@@ -166,7 +89,7 @@ async function look(record) {
 // What another officer looked for, sealed to whoever opens that epoch.
 async function termsOf(meta) {
   try {
-    return await sitting.opened.get(meta.terms.epoch).openTerms(meta.terms.sealed, meta.begin);
+    return await current().opened.get(meta.terms.epoch).openToOfficers(meta.terms.sealed, meta.begin);
   } catch {
     return "do not open";
   }
@@ -174,7 +97,7 @@ async function termsOf(meta) {
 
 async function showProof(leaf, { proof, key, epoch, witness }) {
   const followed = followProof(leaf, proof);
-  const signed = followed.holds && await isSigned(followed.note, sitting.origin, unbase64(key));
+  const signed = followed.holds && await isSigned(followed.note, current().origin, unbase64(key));
   const seen = witness && witness.size > leaf.index;
   find("checks").replaceChildren(
     followed.holds ? chip("ok", "Stands in the tree") : chip("bad", "Does not stand in the tree"),
@@ -203,17 +126,60 @@ async function follow(leaf) {
   await attempt(null, () => beginSearch(fields));
 }
 
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  attempt(form.querySelector("button"), openLog);
-});
+// A box to choose a record for opening; records of the log itself have nothing to open.
+function pick({ leaf }) {
+  if (!(leaf.flags & HAS_CONTENT)) return null;
+  const box = make("input", "", { type: "checkbox", "aria-label": `Choose record ${leaf.index}` });
+  box.checked = chosen.has(leaf.index);
+  box.addEventListener("change", () => {
+    if (box.checked) chosen.add(leaf.index);
+    else chosen.delete(leaf.index);
+    offer();
+  });
+  return box;
+}
+
+function offer() {
+  find("offer").hidden = !chosen.size;
+  find("chosen").textContent = chosen.size === 1 ? "1 record is chosen." : `${chosen.size} records are chosen.`;
+}
+
+async function askForContents() {
+  const { identity, group, opened } = current();
+  const reason = asking.querySelector("textarea").value;
+  const sealed = await [...opened.values()].at(-1).sealToOfficers(reason, identity.recipient);
+  await ask(ASK, { records: JSON.stringify([...chosen]), reason, group, recipient: identity.recipient, sealed: JSON.stringify(sealed) });
+  asking.close();
+  asking.querySelector("form").reset();
+  chosen = new Set();
+  offer();
+  draw();
+  find("asked").hidden = false;
+  find("asked").querySelector("a").focus();
+}
+
+function closed() {
+  search = null;
+  chosen = new Set();
+  for (const name of ["results", "asked", "offer"]) find(name).hidden = true;
+  find("table").tBodies[0].replaceChildren();
+  find("timeline").replaceChildren();
+  for (const one of [dialog, asking]) if (one.open) one.close();
+}
+
+start({ opened: () => document.getElementById("search-title").focus(), closed });
 find("search").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(event.submitter, () => beginSearch(event.target));
 });
 find("more").addEventListener("click", (event) => attempt(event.currentTarget, goOn));
 find("shut").addEventListener("click", () => dialog.close());
-find("close").addEventListener("click", () => { away(); form.querySelector("input[type=file]").focus(); });
+find("ask").addEventListener("click", () => asking.showModal());
+find("never-mind").addEventListener("click", () => asking.close());
+asking.querySelector("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(event.submitter, askForContents);
+});
 for (const button of document.querySelectorAll("[data-as]")) {
   button.addEventListener("click", () => attempt(button, async () => {
     for (const one of document.querySelectorAll("[data-as]")) one.setAttribute("aria-pressed", String(one === button));
@@ -221,5 +187,3 @@ for (const button of document.querySelectorAll("[data-as]")) {
     while (button.dataset.as === "timeline" && search.below !== null && search.shown.length < MOST) await goOn();
   }));
 }
-window.addEventListener("pagehide", away);
-document.documentElement.classList.add("scripted");

@@ -9,13 +9,16 @@ const MARKS = 56; // bytes in front of a metadata blob
 const STEP = 512; // a ratchet's state is kept every so many steps
 const TYPES = ["", "prompt", "answer", "admin", "auth", "access", "epoch-open", "epoch-close", "heartbeat",
   "hold", "shred", "prune", "fault", "clock-step", "witness"];
-const GROUPS = ["compliance", "security"];
+export const GROUPS = ["compliance", "security"];
 const RATCHET = utf8("cloister-audit/v2 ratchet");
 const INDEX = utf8("cloister-audit/v2 index");
 const META = utf8("cloister-audit/v2 meta");
+const HALF = utf8("cloister-audit/v2 half");
+const CONTENT = utf8("cloister-audit/v2 content");
 const TERMS = utf8("cloister-audit/v2 terms");
 const SHARE = new RegExp("^cloister-audit/v2 share\norigin: (\\S+)\nepoch: (\\d+)\ngroup: (\\w+)\n"
   + "metadata: ([0-9a-f]{64})\nshare: ([0-9a-f]{64})\n$");
+export const HAS_CONTENT = 1; // flag of a leaf that a content belongs to
 export const PLAIN = 8; // flag of a leaf whose metadata are not sealed
 
 export class SealError extends Error {}
@@ -35,6 +38,7 @@ export function readLeaf(raw) {
     actor: hex(raw.slice(72, 88)),
     subject: hex(raw.slice(88, 104)),
     metaHash: raw.slice(136, 168),
+    contentHash: raw.slice(168, 200),
   };
 }
 
@@ -60,9 +64,9 @@ class Ratchet {
   }
 }
 
-async function gcm(usage, key, bound, text) {
+async function gcm(usage, key, nonce, bound, text) {
   const aes = await crypto.subtle.importKey("raw", key, "AES-GCM", false, [usage]);
-  const how = { name: "AES-GCM", iv: new Uint8Array(12), additionalData: bound };
+  const how = { name: "AES-GCM", iv: nonce, additionalData: bound };
   return new Uint8Array(await crypto.subtle[usage](how, aes, text));
 }
 
@@ -70,7 +74,7 @@ async function gcm(usage, key, bound, text) {
 export async function unseal(key, blob, bound) {
   if (!same(blob.slice(0, 32), key.slice(32))) throw new SealError("the blob was not sealed under this record's key");
   try {
-    return await gcm("decrypt", key.slice(0, 32), bound, blob.slice(32));
+    return await gcm("decrypt", key.slice(0, 32), new Uint8Array(12), bound, blob.slice(32));
   } catch {
     throw new SealError("the blob or its leaf was changed");
   }
@@ -81,7 +85,7 @@ export class Epoch {
   constructor(number, group, metadata, share) {
     this.number = number;
     this.group = group;
-    this.share = share;
+    this.contents = new Ratchet(share);
     this.metadata = new Ratchet(metadata);
     this.index = expand(metadata, INDEX);
     this.terms = expand(metadata, TERMS);
@@ -114,22 +118,31 @@ export class Epoch {
     return JSON.parse(words(await unseal(key, blob.slice(MARKS), bound)));
   }
 
-  // Seals what is looked for to whoever opens this epoch's metadata: the appliance does not learn it.
-  async sealTerms(terms, sitting) {
-    const key = hkdf(this.terms, utf8(sitting), TERMS);
-    const nonce = crypto.getRandomValues(new Uint8Array(12));
-    const aes = await crypto.subtle.importKey("raw", key, "AES-GCM", false, ["encrypt"]);
-    const text = utf8(JSON.stringify(terms));
-    const sealed = await crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce }, aes, text);
-    return { epoch: this.number, sealed: base64(join(nonce, new Uint8Array(sealed))) };
+  // What this officer's group gives for the content of one record; it opens no other.
+  half(seq) {
+    return expand(this.contents.at(seq), HALF);
   }
 
-  async openTerms(sealed, sitting) {
-    const raw = unbase64(sealed);
-    const aes = await crypto.subtle.importKey("raw", hkdf(this.terms, utf8(sitting), TERMS), "AES-GCM", false, ["decrypt"]);
-    const text = await crypto.subtle.decrypt({ name: "AES-GCM", iv: raw.slice(0, 12) }, aes, raw.slice(12));
-    return JSON.parse(words(new Uint8Array(text)));
+  // Seals something to whoever opens this epoch's metadata: the appliance does not learn it.
+  async sealToOfficers(value, salt) {
+    const nonce = crypto.getRandomValues(new Uint8Array(12));
+    const sealed = await gcm("encrypt", hkdf(this.terms, utf8(salt), TERMS), nonce, new Uint8Array(), utf8(JSON.stringify(value)));
+    return { epoch: this.number, sealed: base64(join(nonce, sealed)) };
   }
+
+  async openToOfficers(sealed, salt) {
+    const raw = unbase64(sealed);
+    return JSON.parse(words(await gcm("decrypt", hkdf(this.terms, utf8(salt), TERMS), raw.slice(0, 12), new Uint8Array(), raw.slice(12))));
+  }
+}
+
+// A record's content, with the halves of both groups by name.
+export async function openContent(leaf, blob, halves, log) {
+  if (!same(sha256(blob), leaf.contentHash)) throw new SealError("its content was changed");
+  const key = hkdf(join(...GROUPS.map((group) => halves[group])), new Uint8Array(32), CONTENT, 64);
+  const packed = await unseal(key, blob, join(log, leaf.raw.slice(0, HEADER), utf8("c")));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return JSON.parse(await new Response(stream).text());
 }
 
 // Whether a C2SP tlog-proof leads from a leaf to its checkpoint; gives what the checkpoint says.

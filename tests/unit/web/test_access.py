@@ -25,6 +25,10 @@ ROLES = {
         f"records.{view}": frozenset({Role.OFFICER})
         for view in ("show", "open_log", "find", "look")
     },
+    **{
+        f"together.{view}": frozenset({Role.OFFICER})
+        for view in ("show", "list_all", "ask", "read", "decide", "contents", "withdraw")
+    },
 }
 PUBLIC = {"static", "signin.show", "signin.sign_in"}
 WITH_ONE_TIME_PASSWORD = {"signin.first_password_form", "signin.first_password", "signin.sign_out"}
