@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from audit.errors import AuditError, LeafFormatError, LogFormatError
+from audit.errors import AuditError, ExportError, LeafFormatError, LogFormatError
+from audit.export.make import Exported, Progress, begun, between, make_export, whole
 from audit.leaf import Leaf, LeafType
 from audit.merkle import inclusion_path
 from audit.opening import EpochSpan
@@ -162,6 +163,29 @@ class Desk:
             opening = _opening(rows, signer.index - signer.seq)
             return Proven(row, proof, signer.epoch, opening.key, last_word(rows))
 
+    def export(
+        self, out: Path, since: int | None, until: int | None, progress: Progress
+    ) -> Exported:
+        """Write an export, or go on with the one that is in the folder already.
+
+        Args:
+            out: the export's folder.
+            since: first moment whose sealed blobs are wanted, nanoseconds since 1970, or None.
+            until: moment before which they end, or None.
+            progress: told how far it is.
+
+        Raises:
+            ExportError: the folder holds something else, or its disk refuses.
+            LogFormatError: if the log can not be read.
+        """
+        with self._rows() as rows:
+            facts = begun(out) or between(rows, whole(rows), since, until)
+            return make_export(rows, out, facts, progress)
+
+    def size_on_disk(self) -> int:
+        """Bytes of the database: no export of it is much larger."""
+        return sum(file.stat().st_size for file in self._folder.glob("audit.db*"))
+
     @contextmanager
     def _rows(self) -> Iterator[LogRows]:
         try:
@@ -169,7 +193,7 @@ class Desk:
                 yield rows
         except sqlite3.Error as error:
             raise LogFormatError(f"The log can not be read: {error}. Verify it.") from error
-        except LogFormatError:
+        except (LogFormatError, ExportError):
             raise
         except AuditError as error:
             raise LogFormatError(f"The log does not read: {error}. Verify it.") from error

@@ -42,6 +42,7 @@ _TABS: Final = (
     ("log.show", "Overview"),
     ("records.show", "Records"),
     ("together.show", "Openings"),
+    ("taking.show", "Export"),
 )
 """The pages of the log, as (endpoint, title)."""
 

@@ -79,7 +79,7 @@ def _pages(stack: Stack, page: Page, manager: Credentials, officer: Credentials)
     yield "people with an error"
     page.context.clear_cookies()
     sign_in(page, stack, officer)
-    for path in ("/", "/log", "/log/records", "/log/openings"):
+    for path in ("/", "/log", "/log/records", "/log/openings", "/log/export"):
         page.goto(stack.url + path)
         yield f"{path} of an officer"
 

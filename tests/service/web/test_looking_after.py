@@ -22,6 +22,7 @@ PAGES = {
     "/log": {"officer"},
     "/log/records": {"officer"},
     "/log/openings": {"officer"},
+    "/log/export": {"officer"},
 }
 
 

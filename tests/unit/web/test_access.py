@@ -26,13 +26,17 @@ ROLES = {
         for view in ("show", "open_log", "find", "look")
     },
     **{
+        f"taking.{view}": frozenset({Role.OFFICER})
+        for view in ("show", "now", "begin", "resume", "delete", "fetch")
+    },
+    **{
         f"together.{view}": frozenset({Role.OFFICER})
         for view in ("show", "list_all", "ask", "read", "decide", "contents", "withdraw")
     },
 }
 PUBLIC = {"static", "signin.show", "signin.sign_in"}
 WITH_ONE_TIME_PASSWORD = {"signin.first_password_form", "signin.first_password", "signin.sign_out"}
-BACKGROUND = {"models.now"}
+BACKGROUND = {"models.now", "taking.now"}
 """Asked for by an open page on its own: no use of the session, and no way to the sign-in."""
 ANY_ACCOUNT = {
     "home.show",
@@ -104,4 +108,4 @@ def test_a_script_without_a_session_gets_a_401_with_what_to_do(app: Flask) -> No
 
 def test_what_a_page_asks_for_on_its_own_is_a_401_without_a_session(app: Flask) -> None:
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in BACKGROUND]
-    assert [app.test_client().get(rule.rule).status_code for rule in rules] == [401]
+    assert [app.test_client().get(rule.rule).status_code for rule in rules] == [401, 401]

@@ -48,6 +48,7 @@ def test_the_static_files_are_these_and_all_our_own() -> None:
         "chacha.js",
         "copy.js",
         "counter.js",
+        "exports.js",
         "logo.svg",
         "openings.js",
         "reading.js",
