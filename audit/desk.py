@@ -24,6 +24,7 @@ from audit.proof import format_proof
 from audit.reader import open_rows
 from audit.rows import LogRows, Row
 from audit.search import Query
+from audit.witness import WitnessRequest, make_request
 
 STEP: Final = 20_000  # records that one step of a search looks at
 SHOWN: Final = 50  # records that one step finds at most
@@ -181,6 +182,32 @@ class Desk:
         with self._rows() as rows:
             facts = begun(out) or between(rows, whole(rows), since, until)
             return make_export(rows, out, facts, progress)
+
+    def checkpoint(self, size: int | None = None) -> str | None:
+        """The signed checkpoint at this size, or the newest; None if there is none.
+
+        Raises:
+            LogFormatError: if the log can not be read.
+        """
+        with self._rows() as rows:
+            if size is not None:
+                return rows.checkpoint(size)
+            newest = rows.last_checkpoint()
+            return None if newest is None else newest[1]
+
+    def witness_request(self, since: int | None) -> WitnessRequest:
+        """What a witness is to sign, and why he may.
+
+        Args:
+            since: records that he saw last; None for what the log knows of its witnesses.
+
+        Raises:
+            LogFormatError: if the log can not be read, or has no checkpoint yet.
+        """
+        with self._rows() as rows:
+            word = last_word(rows)
+            known = {0, 0 if word is None else word.size}
+            return make_request(rows, known if since is None else {since})
 
     def size_on_disk(self) -> int:
         """Bytes of the database: no export of it is much larger."""

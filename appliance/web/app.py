@@ -13,7 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from appliance.settings import Settings
 from appliance.web import access, api, errors, health, security
 from appliance.web.guard import guard
-from appliance.web.log import records, taking, together
+from appliance.web.log import outside, records, taking, together
 from appliance.web.navigation import log_tabs, navigation
 from appliance.web.notes import note_of_request
 from appliance.web.pages import (
@@ -45,6 +45,7 @@ _PAGES: Final = (
     records,
     together,
     taking,
+    outside,
     system,
 )
 

@@ -43,6 +43,7 @@ _TABS: Final = (
     ("records.show", "Records"),
     ("together.show", "Openings"),
     ("taking.show", "Export"),
+    ("outside.show", "Witnesses"),
 )
 """The pages of the log, as (endpoint, title)."""
 

@@ -23,6 +23,8 @@ PAGES = {
     "/log/records": {"officer"},
     "/log/openings": {"officer"},
     "/log/export": {"officer"},
+    "/log/witness": {"officer"},
+    "/log/witness/sheet": {"officer"},
 }
 
 

@@ -26,6 +26,10 @@ ROLES = {
         for view in ("show", "open_log", "find", "look")
     },
     **{
+        f"outside.{view}": frozenset({Role.OFFICER})
+        for view in ("show", "take", "checkpoint", "sheet", "code")
+    },
+    **{
         f"taking.{view}": frozenset({Role.OFFICER})
         for view in ("show", "now", "begin", "resume", "delete", "fetch")
     },
@@ -87,7 +91,11 @@ def test_every_page_sends_a_stranger_to_the_sign_in(app: Flask) -> None:
     ]
     assert rules
     for rule in rules:
-        path = rule.rule.replace("<name>", "triage").replace("<record_id>", "x")
+        path = (
+            rule.rule.replace("<name>", "triage")
+            .replace("<record_id>", "x")
+            .replace("<int:size>", "7")
+        )
         for method in rule.methods & {"GET", "POST"}:
             answer = client.open(path, method=method)
             assert answer.status_code == 303, (method, path)
