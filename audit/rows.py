@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from audit.errors import LeafFormatError, LogFormatError
+from audit.index import MARKS_SIZE
 from audit.leaf import Leaf, leaf_hash
 from audit.merkle import STORED_LEVELS, Frontier, node_hash, subtrees
 
@@ -161,6 +162,27 @@ class LogRows:
         )
         for index, leaf, meta, content in found:
             yield Row(index, leaf, meta, content)
+
+    def marked(self, start: int, end: int) -> list[Row]:
+        """The records from `start` up to before `end`, in order, with the marks of their metadata.
+
+        What a search looks at: no sealed text is read from the disk.
+        """
+        found = self._connection.execute(
+            "SELECT l.idx, l.leaf, substr(b.meta, 1, ?) FROM leaves l LEFT JOIN blobs b USING (idx)"
+            " WHERE l.idx >= ? AND l.idx < ? ORDER BY l.idx",
+            (MARKS_SIZE, start, end),
+        )
+        return [Row(index, leaf, marks, None) for index, leaf, marks in found]
+
+    def metadata(self, index: int) -> Iterator[Row]:
+        """One record with its metadata blob alone; none if it is not there."""
+        found = self._connection.execute(
+            "SELECT l.leaf, b.meta FROM leaves l LEFT JOIN blobs b USING (idx) WHERE l.idx = ?",
+            (index,),
+        )
+        for leaf, meta in found:
+            yield Row(index, leaf, meta, None)
 
     def leaves(self, start: int, end: int) -> list[bytes]:
         """The leaves from `start` up to before `end`, in order.

@@ -63,7 +63,7 @@ def vectors() -> dict[str, Any]:
         "format": "cloister-audit/v2",
         "origin": ORIGIN,
         "M0": _count(0x00).hex(),
-        "C0": _count(0x20).hex(),
+        "C0": _shares().hex(),
         "signing_key": _count(0x40).hex(),
         "witness_key": _count(0x60).hex(),
         "vkey": str(verifier),
@@ -100,7 +100,7 @@ def _officers_keys(secret: bytes) -> dict[str, Any]:
 
 def _records(log: bytes, index: Index) -> list[dict[str, str]]:
     metadata = Ratchet(bytearray(_count(0x00)), METADATA)
-    contents = Ratchet(bytearray(_count(0x20)), CONTENTS)
+    contents = Ratchet(bytearray(_shares()), CONTENTS)
     found, before = [], NO_HASH
     for number in range(RECORDS):
         header = _leaf(number, before, index).header()
@@ -155,6 +155,11 @@ def _reader(leaves: list[bytes]) -> NodeReader:
 
 def _key(start: int) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(_count(start))
+
+
+def _shares() -> bytes:
+    """Those of both groups."""
+    return _count(0x20) + _count(0xC0)
 
 
 def _count(start: int) -> bytes:
