@@ -77,7 +77,7 @@ demo-model: ready  ## train the demo model again, from nothing (more than an hou
 
 .PHONY: requirements
 requirements: ready-test  ## pin the requirements again (needs an index)
-	@for name in pip build runtime dev transformers; do \
+	@for name in pip build runtime ansible dev transformers; do \
 	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --no-emit-index-url --custom-compile-command 'make requirements' \
 	        --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \
