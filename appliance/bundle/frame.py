@@ -1,7 +1,8 @@
 """How files lie in a bundle: a plain tar of which every byte follows from the manifest.
 
-Each header is the one that `header` makes, and nothing else is accepted: no links, no devices, no
-extensions, no second copy of a name. GNU tar's format, since its sizes go beyond 8 GiB.
+Each header is the one that `header` makes, and nothing else is accepted: no links, no devices,
+no second copy of a name. GNU tar's format, since its sizes go beyond 8 GiB and wheels have names of
+more than 100 characters.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ _SIZE = slice(124, 136)
 
 
 def header(path: str, size: int, mode: int, created: int) -> bytes:
-    """The tar header of a regular file.
+    """The tar header of a regular file: one block, or three where the name does not fit into one.
 
     Args:
-        path: inside the bundle, ASCII, at most 100 characters.
+        path: inside the bundle, ASCII.
         size: bytes.
         mode: permissions.
         created: time of change, seconds since 1970.
@@ -48,14 +49,17 @@ def padding(size: int) -> int:
 
 
 def taken(size: int) -> int:
-    """Bytes that a file of a size takes with header and padding."""
+    """Bytes that a member of a size takes with padding and a header of one block."""
     return BLOCK + size + padding(size)
 
 
 def length(manifest: Manifest, raw: int, signature: int) -> int:
     """Bytes of the whole bundle; arguments as in `head_headers`."""
-    sizes = [raw, signature, *(entry.size for entry in manifest.carried)]
-    return sum(taken(size) for size in sizes) + len(END)
+    files = sum(
+        len(entry_header(entry, manifest.created)) + entry.size + padding(entry.size)
+        for entry in manifest.carried
+    )
+    return taken(raw) + taken(signature) + files + len(END)
 
 
 def announced(block: bytes, name: str, most: int) -> int:

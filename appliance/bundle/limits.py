@@ -14,7 +14,7 @@ class Limits:
     files: int = 50_000  # in one manifest
     file: int = 1024**4  # bytes
     total: int = 4 * 1024**4  # bytes of all files together
-    path: int = 100  # characters: what a tar header has room for without extensions
+    path: int = 200  # characters
     parts: int = 999  # of a split bundle
 
 

@@ -101,11 +101,11 @@ class Opened:
         """
         progress(taken(len(self.raw)) + taken(len(self.signature)))
         for entry in self.manifest.carried:
-            block = self.reader.read(BLOCK)
-            if block != entry_header(entry, self.manifest.created):
+            wanted = entry_header(entry, self.manifest.created)
+            if self.reader.read(len(wanted)) != wanted:
                 raise _changed(f"the header of {entry.path}")
             yield entry, Contents(self.reader, entry, progress)
-            progress(BLOCK + padding(entry.size))
+            progress(len(wanted) + padding(entry.size))
         if self.reader.read(len(END)) != END:
             raise _changed("its end")
         progress(len(END))

@@ -16,7 +16,8 @@ from appliance.bundle.manifest import FORMAT, FileEntry, Manifest, Requirements
 from appliance.bundle.signing import IDENTITY, sign
 from appliance.bundle.targets import this_host
 
-FILES = {"a": b"first", "b/c": b"x" * 512, "b/d": b"y" * 700, "e": b""}
+LONG = "f/" + "long" * 40
+FILES = {"a": b"first", "b/c": b"x" * 512, "b/d": b"y" * 700, "e": b"", LONG: b"z"}
 
 
 class SilentTeller:

@@ -21,6 +21,7 @@ from appliance.bundle.build.sbom import bill
 from appliance.bundle.build.wheels import Wheels, WheelWish, gather
 from appliance.bundle.build.writing import Content, write
 from appliance.bundle.errors import BuildError
+from appliance.bundle.limits import LIMITS
 from appliance.bundle.manifest import FORMAT, Base, FileEntry, Manifest, Requirements, encode
 from appliance.bundle.signing import sign
 from appliance.bundle.targets import Target, processor_flags
@@ -219,16 +220,14 @@ def _entries(
     ) as progress:
         for piece in ordered:
             digest, size = file_digest(piece.source, progress), piece.source.stat().st_size
-            found.append(
-                FileEntry(
-                    path=piece.path,
-                    size=size,
-                    mode=piece.mode,
-                    sha256=digest,
-                    held=(digest, size) in held,
-                )
-            )
+            found.append(_entry(piece, size, digest, held=(digest, size) in held))
     return found
+
+
+def _entry(piece: Piece, size: int, digest: str, *, held: bool) -> FileEntry:
+    if len(piece.path) > LIMITS.path:
+        raise BuildError(f"{piece.path} is too long a name: at most {LIMITS.path} characters.")
+    return FileEntry(path=piece.path, size=size, mode=piece.mode, sha256=digest, held=held)
 
 
 def _manifest(

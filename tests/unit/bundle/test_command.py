@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from appliance.bundle.targets import this_host
 from appliance.cli.errors import describe
 from appliance.cli.main import cli
+from tests.support.bundles import FILES
 
 
 def call(*words: object) -> Result:
@@ -20,10 +21,10 @@ def call(*words: object) -> Result:
 def test_verify_says_what_it_is_and_who_signed(bundle: Path, signers: Path) -> None:
     done = call("verify", bundle, "--signers", signers)
     assert done.exit_code == 0
-    assert f"Good: cloister 0.1.0 (release counter 100, {this_host()}), 4 files" in done.output
+    assert f"Good: cloister 0.1.0 (release counter 100, {this_host()}), 5 files" in done.output
     assert "Signed with ED25519 key SHA256:" in done.output
     facts = json.loads(call("verify", bundle, "--signers", signers, "--json").stdout)
-    assert (facts["release_counter"], facts["files"]) == (100, 4)
+    assert (facts["release_counter"], facts["files"]) == (100, 5)
 
 
 def test_verify_takes_the_keys_of_the_state_tree(
@@ -49,7 +50,7 @@ def test_inspect_says_that_it_checked_no_signature(bundle: Path) -> None:
     assert "signature:             not checked; run: cloister bundle verify" in done.output
     assert "b/c" in done.output
     facts = json.loads(call("inspect", bundle, "--files", "--json").stdout)
-    assert [one["path"] for one in facts["listed"]] == ["a", "b/c", "b/d", "e"]
+    assert [one["path"] for one in facts["listed"]] == list(FILES)
 
 
 def test_unpack_makes_a_folder_that_anybody_may_read(

@@ -60,10 +60,11 @@ def regions(bundle: Path) -> dict[str, range]:
         sizes |= {one.path: one.size for one in found.manifest.carried}
     at, classes = 0, {}
     for name, size in sizes.items():
-        classes[f"{name}: header"] = range(at, at + BLOCK)
-        classes[f"{name}: content"] = range(at + BLOCK, at + BLOCK + size)
-        end = at + BLOCK + size + -size % BLOCK
-        classes[f"{name}: padding"] = range(at + BLOCK + size, end)
+        start = at + (3 * BLOCK if len(name) > 100 else BLOCK)
+        end = start + size + -size % BLOCK
+        classes[f"{name}: header"] = range(at, start)
+        classes[f"{name}: content"] = range(start, start + size)
+        classes[f"{name}: padding"] = range(start + size, end)
         at = end
     classes["end"] = range(at, at + 2 * BLOCK)
     assert at + 2 * BLOCK == bundle.stat().st_size
