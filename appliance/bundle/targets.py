@@ -13,6 +13,9 @@ from appliance.bundle.errors import TargetError
 
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
+_ELF: Final = b"\x7fELF\x02\x01"  # 64 bits, little end first
+_ELF_MACHINES: Final = {62: "x86_64", 183: "aarch64"}
+
 
 @dataclass(frozen=True)
 class Target:
@@ -84,6 +87,22 @@ def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     text = cpuinfo.read_text(encoding="ascii", errors="replace") if cpuinfo.is_file() else ""
     found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
     return frozenset(found[1].split()) if found else frozenset()
+
+
+def elf_machine(file: Path) -> str | None:
+    """The machine that a library or program is for, as the kernel names it; None for all others.
+
+    Args:
+        file: its first bytes are read (elf(5): e_ident, e_type, e_machine).
+    """
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(20)
+    except OSError:
+        return None
+    if len(head) < 20 or head[:6] != _ELF:
+        return None
+    return _ELF_MACHINES.get(int.from_bytes(head[18:20], "little"))
 
 
 def memory_mib() -> int:

@@ -33,7 +33,7 @@ _SMALLEST_PART = 1024**2
 @click.option("--since", type=click.Path(path_type=Path), help="Leave out what this bundle has.")
 @click.option("--llama-wheel", type=_FILE, help="Compiled wheel of llama-cpp-python.")
 @click.option("--same-processor", is_flag=True, help="Hosts can all that this processor can.")
-@click.option("--libffi", type=_FILE, help="libffi.so.8 with static trampolines.")
+@click.option("--libffi", required=True, type=_FILE, help="libffi.so.8 with static trampolines.")
 @click.option("--debs", type=_FOLDER, help="Take packages from here; no mirror is asked.")
 @click.option("--sources", type=_FILE, help="Mirrors (deb822) instead of this machine's own.")
 @click.option("--wheels", type=_FOLDER, help="Take wheels from here; no index is asked.")
@@ -51,7 +51,7 @@ def build_bundle(
     since: Path | None,
     llama_wheel: Path | None,
     same_processor: bool,
-    libffi: Path | None,
+    libffi: Path,
     debs: Path | None,
     sources: Path | None,
     wheels: Path | None,
@@ -68,9 +68,9 @@ def build_bundle(
     \b
     Examples:
       cloister bundle build --target debian13-amd64 --key release-key --llama-wheel llama.whl \\
-          --model letters=mistral-7b-instruct-v0.2.Q4_K_M.gguf -o cloister-0.1.0.tar
+          --libffi libffi.so.8 --model letters=mistral-7b.Q4_K_M.gguf -o cloister-0.1.0.tar
       cloister bundle build --target debian13-amd64 --key release-key --llama-wheel llama.whl \\
-          --since cloister-0.1.0.tar --counter 100001 --split 4G -o delta.tar
+          --libffi libffi.so.8 --since cloister-0.1.0.tar --counter 100001 -o delta.tar
     """
     wish = Wish(
         target=TARGETS[target],

@@ -24,11 +24,12 @@ from appliance.bundle.errors import BuildError
 from appliance.bundle.limits import LIMITS
 from appliance.bundle.manifest import FORMAT, Base, FileEntry, Manifest, Requirements, encode
 from appliance.bundle.signing import sign
-from appliance.bundle.targets import Target, processor_flags
+from appliance.bundle.targets import Target, elf_machine, processor_flags
 from appliance.bundle.telling import Teller
 from appliance.bundle.verify import opened
 from appliance.catalogue.digest import file_digest
 
+LIBFFI: Final = "lib/libffi.so.8"
 _MIB: Final = 1024 * 1024
 _SYSTEM_MIB: Final = 1024  # memory of everything but the models
 # What llama.cpp's compiler may have used of a processor; of the rest of the flags it knows nothing.
@@ -56,7 +57,7 @@ class Wish:
         wheels: folder of wheels to take instead of an index's; or None.
         llama: wheel of llama-cpp-python; None where `wheels` has it.
         same_processor: the target's processor can all that this machine's can.
-        libffi: libffi.so.8 with static trampolines; or None.
+        libffi: libffi.so.8 with static trampolines.
         repository_key: OpenPGP key of the packages' index; None for the one in the cache.
     """
 
@@ -75,7 +76,7 @@ class Wish:
     wheels: Path | None
     llama: Path | None
     same_processor: bool
-    libffi: Path | None
+    libffi: Path
     repository_key: Path | None
 
 
@@ -127,6 +128,11 @@ def _check(wish: Wish) -> None:
         raise BuildError(
             f"There is no key {wish.key}. Make one with: ssh-keygen -t ed25519 -f {wish.key}"
         )
+    if elf_machine(wish.libffi) != wish.target.machine:
+        raise BuildError(
+            f"{wish.libffi} is no library for {wish.target.name}. Build libffi as docs/bundle.md says,"
+            " and name its libffi.so.8 with --libffi."
+        )
 
 
 @contextmanager
@@ -164,8 +170,7 @@ def _gather(wish: Wish, work: Path, teller: Teller) -> tuple[list[Piece], _Floor
     (work / SBOM).write_bytes(text)
     pieces = [*packages, *wheels.pieces(work), *models, Piece(SBOM, work / SBOM)]
     pieces += folder_pieces(wish.source / "playbooks", "playbooks")
-    if wish.libffi is not None:
-        pieces.append(Piece("lib/libffi.so.8", wish.libffi, "0755"))
+    pieces.append(Piece(LIBFFI, wish.libffi, "0755"))
     largest = max(p.source.stat().st_size for p in models)
     return pieces, _Floor(_SYSTEM_MIB + -(-largest // _MIB), processor)
 

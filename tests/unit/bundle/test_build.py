@@ -40,6 +40,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     deb(debs, "cloister-two", "2:1.0+deb13~1")
     small, runner = wheel(wheels, "small", "1.2"), wheel(wheels, "runs-playbooks", "2.0")
     wheel(wheels, "llama-cpp-python", "0.3.36", "py3-none-linux_x86_64", "libggml-cpu-haswell.so")
+    (root / "libffi.so.8").write_bytes(b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\0 not empty")
     checkout(root / "checkout", small, runner)
     return root
 
@@ -90,7 +91,7 @@ def wish(given: Path, key: Path, tmp_path: Path) -> Wish:
         wheels=given / "wheels",
         llama=None,
         same_processor=False,
-        libffi=None,
+        libffi=given / "libffi.so.8",
         repository_key=None,
     )
 
@@ -105,6 +106,7 @@ def test_a_bundle_has_all_that_a_host_needs(wish: Wish, signers: Path) -> None:
         "debs/cloister-bundle.asc",
         "debs/pool/cloister-one_1.0-1_all.deb",
         "debs/pool/cloister-two_2%3a1.0+deb13~1_all.deb",
+        "lib/libffi.so.8",
         "models/demo.gguf",
         "models/demo.toml",
         "playbooks/site.yml",
@@ -310,6 +312,9 @@ def test_what_is_missing_is_named(wish: Wish, tmp_path: Path) -> None:
         ({"models": (("x", empty / "x.gguf"),)}, "no such file"),
         ({"models": (("X", empty),)}, "small letters"),
         ({"key": empty / "key"}, "ssh-keygen -t ed25519"),
+        ({"libffi": empty / "libffi.so.8"}, "--libffi"),
+        ({"libffi": wish.key}, "--libffi"),
+        ({"target": TARGETS["debian13-arm64"]}, "debian13-arm64"),
     ):
         with pytest.raises(BuildError, match=words):
             build(replace(wish, **change), SilentTeller())

@@ -76,7 +76,7 @@ def test_unpack_makes_a_folder_that_anybody_may_read(
 def test_wrong_use_of_build_says_what_is_right(
     key: Path, tmp_path: Path, words: list[str], told: str
 ) -> None:
-    plain = ["--target", "debian13-amd64", "--key", key, "-o", tmp_path / "x.tar"]
+    plain = ["--target", "debian13-amd64", "--key", key, "-o", tmp_path / "x.tar", "--libffi", key]
     done = call("build", *plain, *words)
     assert done.exit_code == 2
     assert told in done.output
