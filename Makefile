@@ -40,12 +40,13 @@ exhaustive: ready-test  ## the tests that take longest: every bit of an export, 
 	$(BIN)/pytest $(TESTS) -m exhaustive $(PYTEST_ARGS)
 
 .PHONY: check
-check: ready-test  ## format, lint, types, import contracts, shell scripts
+check: ready-test  ## format, lint, types, import contracts, shell scripts, playbooks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	shellcheck scripts/find-python .ci/run
+	shellcheck scripts/find-python .ci/run playbooks/install
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q playbooks
 
 .PHONY: architectures
 architectures: ready-test  ## small models of every architecture, for their tests (PyTorch; minutes)

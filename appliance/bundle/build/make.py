@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Final
@@ -169,10 +169,15 @@ def _gather(wish: Wish, work: Path, teller: Teller) -> tuple[list[Piece], _Floor
         text = bill(__version__, wish.created, debs, sorted(set(listed)), manifests)
     (work / SBOM).write_bytes(text)
     pieces = [*packages, *wheels.pieces(work), *models, Piece(SBOM, work / SBOM)]
-    pieces += folder_pieces(wish.source / "playbooks", "playbooks")
+    pieces += [_placed(piece) for piece in folder_pieces(wish.source / "playbooks", "playbooks")]
     pieces.append(Piece(LIBFFI, wish.libffi, "0755"))
     largest = max(p.source.stat().st_size for p in models)
     return pieces, _Floor(_SYSTEM_MIB + -(-largest // _MIB), processor)
+
+
+def _placed(piece: Piece) -> Piece:
+    """What a person starts lies at the top."""
+    return replace(piece, path="install") if piece.path == "playbooks/install" else piece
 
 
 def _wheel_wish(wish: Wish, work: Path) -> WheelWish:

@@ -68,6 +68,8 @@ def checkout(root: Path, small: Path, runner: Path) -> None:
     (pins / "debian-host.txt").write_text("# packages\ncloister-one\n")
     (root / "playbooks").mkdir()
     (root / "playbooks/site.yml").write_text("- hosts: all\n")
+    (root / "playbooks/install").write_text("#!/bin/sh\n")
+    (root / "playbooks/install").chmod(0o755)
     models = root / "models"
     models.mkdir()
     write_manifest(models, "demo", write_tiny_gguf(models / "demo.gguf", Shape()))
@@ -106,6 +108,7 @@ def test_a_bundle_has_all_that_a_host_needs(wish: Wish, signers: Path) -> None:
         "debs/cloister-bundle.asc",
         "debs/pool/cloister-one_1.0-1_all.deb",
         "debs/pool/cloister-two_2%3a1.0+deb13~1_all.deb",
+        "install",
         "lib/libffi.so.8",
         "models/demo.gguf",
         "models/demo.toml",
@@ -132,7 +135,7 @@ def test_two_builds_are_equal_byte_for_byte(wish: Wish, given: Path, tmp_path: P
     for path in elsewhere.rglob("*"):
         os.utime(path, (1, 1))
         if path.is_file():
-            path.chmod(0o600)
+            path.chmod(0o700 if path.name == "install" else 0o600)
     key = wish.cache / "repository-key.asc"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     other = replace(
