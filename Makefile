@@ -40,12 +40,13 @@ exhaustive: ready-test  ## the tests that take longest: every bit of an export, 
 	$(BIN)/pytest $(TESTS) -m exhaustive $(PYTEST_ARGS)
 
 .PHONY: check
-check: ready-test  ## format, lint, types, import contracts, shell scripts
+check: ready-test  ## format, lint, types, import contracts, shell scripts, playbooks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	shellcheck scripts/find-python .ci/run
+	shellcheck scripts/find-python .ci/run playbooks/install
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q playbooks
 
 .PHONY: architectures
 architectures: ready-test  ## small models of every architecture, for their tests (PyTorch; minutes)
@@ -86,7 +87,7 @@ demo-model: ready  ## train the demo model again, from nothing (more than an hou
 
 .PHONY: requirements
 requirements: ready-test  ## pin the requirements again (needs an index)
-	@for name in pip build runtime dev transformers peers; do \
+	@for name in pip build runtime ansible dev transformers peers; do \
 	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --no-emit-index-url --custom-compile-command 'make requirements' \
 	        --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \

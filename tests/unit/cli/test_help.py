@@ -31,6 +31,7 @@ FIXED = {
     "user": {"add", "list", "disable", "reset"},
     "key": {"add", "list", "revoke"},
     "audit": {"status", "verify", "export", "checkpoint", "witness"},
+    "bundle": {"build", "verify", "inspect", "unpack"},
 }
 
 
