@@ -17,6 +17,7 @@ from audit.errors import AuditError, ExportError, LeafFormatError, LogFormatErro
 from audit.export.make import Exported, Progress, begun, between, make_export, whole
 from audit.leaf import Leaf, LeafType
 from audit.merkle import inclusion_path
+from audit.onefile import build_tool
 from audit.opening import EpochSpan
 from audit.outside import Word, last_word
 from audit.payloads import EpochOpen
@@ -181,7 +182,7 @@ class Desk:
         """
         with self._rows() as rows:
             facts = begun(out) or between(rows, whole(rows), since, until)
-            return make_export(rows, out, facts, progress)
+            return make_export(rows, out, facts, progress, tool=build_tool())
 
     def checkpoint(self, size: int | None = None) -> str | None:
         """The signed checkpoint at this size, or the newest; None if there is none.
