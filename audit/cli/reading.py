@@ -17,18 +17,21 @@ from audit.cli.moments import moment
 from audit.cli.open import EXIT_INCOMPLETE, EXIT_KEYS
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
-from audit.cli.verify import add_log_arguments, trusted_key
+from audit.cli.verify import add_log_arguments, add_outside_arguments, trusted_key
+from audit.cosign import Witness
 from audit.errors import AuditError, NoMatchingIdentityError, TwoOfficersNeededError
 from audit.formats.choose import Choice, chosen_records
 from audit.opening import ClosedRecord, OpenedRecord, epoch_secrets, epoch_spans
 from audit.reader import open_records
 from audit.report import Report, Verdict
+from audit.rows import Records
 from audit.verify import verify_log
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare which log, which keys and which time."""
+    """Declare which log, which keys, which time, and what was seen outside."""
     add_log_arguments(parser)
+    add_outside_arguments(parser)
     parser.add_argument(
         "--key", type=Path, action="append", required=True, metavar="FILE",
         help="an officer's key; contents need one of each group",
@@ -77,9 +80,9 @@ def read_log(
         verb: what is done to the records, as a participle.
         use: what to do with them; returns the exit status.
     """
-    keys, trusted = officers_keys(options), trusted_key(options)
+    keys = officers_keys(options)
     with open_records(options.log) as rows:
-        report = verify_log(rows, options.log, trusted=trusted, progress=show_progress("verified"))
+        report = _verified(options, rows)
         print("\n".join(report.summary()), file=sys.stderr)
         spans = epoch_spans(report.openings, report.records)
         try:
@@ -92,6 +95,22 @@ def read_log(
         except sqlite3.Error as error:
             print(f"cloister-audit: the database is damaged: {error}", file=sys.stderr)
             return EXIT_INCOMPLETE
+
+
+def _verified(options: argparse.Namespace, rows: Records) -> Report:
+    trusted = trusted_key(options)
+    witnesses = [Witness.parse(vkey) for vkey in options.witness]
+    try:
+        return verify_log(
+            rows,
+            options.log,
+            trusted=trusted,
+            seen=options.seen,
+            witnesses=witnesses,
+            progress=show_progress("verified"),
+        )
+    except OSError as error:
+        raise UsageError(f"{error.filename} can not be read: {error.strerror}.") from error
 
 
 def _reading(
