@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Self
 
 RECORD = re.compile(
-    r"<(?P<pri>\d+)>1 \d{4}-\d\d-\d\dT[\d:.]+Z cloister-test cloister-audit - (?P<id>[A-Z-]+) "
+    r"<(?P<pri>\d+)>1 \d{4}-\d\d-\d\dT[\d:.]+Z \S+ cloister-audit - (?P<id>[A-Z-]+) "
     r'\[rec@32473 index="(?P<index>\d+)" epoch="\d+" type="(?P<type>[a-z-]+)" .*leaf="[0-9a-f]{64}"'
 )
 
