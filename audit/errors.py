@@ -117,3 +117,7 @@ class NoMatchingIdentityError(AuditError):
 
 class TwoOfficersNeededError(AuditError):
     """The given keys open the share of one group only; the log opens to two groups together."""
+
+
+class DerFormatError(AuditError):
+    """Bytes are not the DER that they should be."""

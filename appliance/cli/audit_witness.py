@@ -17,38 +17,50 @@ from appliance.cli.common import actor, json_option, open_log, print_json
 from appliance.settings import Settings
 from audit.client import AuditClient, RecordType
 from audit.cosign import Witness, cosign
-from audit.errors import NoteFormatError, WitnessRefusedError
+from audit.errors import LogFormatError, NoteFormatError, WitnessRefusedError
 from audit.keyfile import read_witness_key, witness_key_text
+from audit.known import parse_witness
 from audit.note import VerifierKey, read_checkpoint
 from audit.officers import load_officers, save_officers
+from audit.reader import open_rows
+from audit.timestamp import Authority, make_query, with_stamp
 from audit.witness import Memory, WitnessRequest, judge
 
 _KEY: Final = "witness.key"
+_DER: Final = b"\x30"  # how a time stamp begins, and no note
 
 
 @click.command("witness")
 @click.argument(
     "file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False
 )
-@click.option("--add", metavar="VKEY", help="Take the word of this witness from now on.")
+@click.option("--add", metavar="VKEY|FILE", help="Take the word of this witness from now on.")
+@click.option("--query", type=click.Path(path_type=Path), help="Ask a time stamp authority (.tsq).")
 @json_option
-def witness(file: Path | None, add: str | None, as_json: bool) -> None:
-    """Take a witness's answer into the log, or a new witness into officers.json.
+def witness(file: Path | None, add: str | None, query: Path | None, as_json: bool) -> None:
+    """Take a witness's answer into the log: a signed note, or a time stamp (RFC 3161).
+
+    A new witness is taken into officers.json by its key, or an authority by its certificate.
 
     \b
     Examples:
       cloister audit witness cosigned.note
       cloister audit witness --add ward-8/witness+8f6840fd+BB…=
+      cloister audit witness --add tsa.pem
+      cloister audit witness --query checkpoint.tsq
+      cloister audit witness checkpoint.tsr
     """
-    if (file is None) == (add is None):
-        raise click.UsageError("Give the witness's answer, or --add VKEY for a new witness.")
+    if [file, add, query].count(None) != 2:
+        raise click.UsageError("Give the witness's answer, or --add VKEY, or --query FILE.")
     settings = Settings()
+    if query is not None:
+        _ask(settings, query)
+        return
     with open_log(settings) as log:
         if add is not None:
             _add(settings, log, add)
             return
-        note = _read(Path(str(file)))
-        found = log.witness(note)
+        found = log.witness(_note(settings, Path(str(file))))
     if as_json:
         print_json(asdict(found))
     else:
@@ -101,8 +113,33 @@ def cosign_other(file: Path, output: Path, vkey_file: Path | None) -> None:
     )
 
 
+def _ask(settings: Settings, query: Path) -> None:
+    with open_rows(settings.audit) as rows:
+        size, note = rows.last_checkpoint() or (0, "")
+        if not size:
+            raise LogFormatError("The log has no checkpoint yet.")
+    _write_bytes(query, make_query(note, size))
+    click.echo(
+        f"{query}: {size} records. Have the authority answer it (application/timestamp-query), "
+        "then: cloister audit witness FILE.tsr"
+    )
+
+
+def _note(settings: Settings, file: Path) -> str:
+    """What the log takes: the note as it is, or the checkpoint that a time stamp is of."""
+    data = _read_bytes(file)
+    if not data.startswith(_DER):
+        return _text(file, data)
+    witnesses = load_officers(settings.officers).witnesses
+    with open_rows(settings.audit) as rows:
+        return with_stamp(rows, data, witnesses)
+
+
 def _add(settings: Settings, log: AuditClient, vkey: str) -> None:
-    known = Witness.parse(vkey)
+    if (file := Path(vkey)).is_file():
+        known: Witness = Authority.of_certificate(_read_bytes(file))
+    else:
+        known = parse_witness(vkey)
     officers = load_officers(settings.officers).with_witness(known)
     meta = {"event": "audit:witness:added", "source": "cli", "witness": str(known)}
     log.append(RecordType.ADMIN, actor=actor(), meta=meta)
@@ -131,16 +168,31 @@ def _myself(settings: Settings) -> Witness:
 
 
 def _read(path: Path) -> str:
+    return _text(path, _read_bytes(path))
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.FileError(str(path), str(error)) from error
+        return path.read_bytes()
+    except OSError as error:
+        raise click.FileError(str(path), str(error.strerror)) from error
+
+
+def _text(path: Path, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise click.FileError(str(path), "it is neither text nor a time stamp") from error
 
 
 def _write(path: Path, text: str) -> None:
+    _write_bytes(path, text.encode())
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(text)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).replace(path)
