@@ -193,6 +193,11 @@ class Settings(BaseSettings):
         return self.root / "var/lib/cloister/forward/position.json"
 
     @property
+    def witness(self) -> Path:
+        """What this appliance has seen of others' logs, and the key that it signs that with."""
+        return self.root / "var/lib/cloister/witness"
+
+    @property
     def logs(self) -> Path:
         """Operational logs of the three processes; no prompt, answer or secret is in them."""
         return self.root / "var/log/cloister"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from audit.cosign import Witness
 from audit.errors import AuditError, ExportError, LeafFormatError, LogFormatError
 from audit.export.make import Exported, Progress, begun, between, make_export, whole
 from audit.leaf import Leaf, LeafType
@@ -25,6 +26,7 @@ from audit.proof import format_proof
 from audit.reader import open_rows
 from audit.rows import LogRows, Row
 from audit.search import Query
+from audit.timestamp import make_query, with_stamp
 from audit.witness import WitnessRequest, make_request
 
 STEP: Final = 20_000  # records that one step of a search looks at
@@ -209,6 +211,23 @@ class Desk:
             word = last_word(rows)
             known = {0, 0 if word is None else word.size}
             return make_request(rows, known if since is None else {since})
+
+    def stamp_query(self) -> bytes:
+        """A query for a time stamp of the newest checkpoint, DER.
+
+        Raises:
+            LogFormatError: if the log can not be read, or has no checkpoint yet.
+        """
+        with self._rows() as rows:
+            size, note = rows.last_checkpoint() or (0, "")
+            if not size:
+                raise LogFormatError("The log has no checkpoint yet.")
+            return make_query(note, size)
+
+    def stamped(self, response: bytes, witnesses: Sequence[Witness]) -> str:
+        """The checkpoint with a time stamp as a line; arguments and errors as `with_stamp`."""
+        with open_rows(self._folder) as rows:
+            return with_stamp(rows, response, witnesses)
 
     def size_on_disk(self) -> int:
         """Bytes of the database: no export of it is much larger."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
-from audit.cosign import Witness
 from audit.errors import NoteFormatError
 from audit.export.layout import FACTS
+from audit.known import parse_witness
 from audit.note import VerifierKey
 from audit.reader import open_records
 from audit.verify import verify_log
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     if options.head is not None and (options.log / FACTS).exists():
         raise UsageError("--head compares with a log. With an export, give --seen.")
     try:
-        witnesses = [Witness.parse(vkey) for vkey in options.witness]
+        witnesses = [parse_witness(vkey) for vkey in options.witness]
         with open_records(options.log) as rows:
             report = verify_log(
                 rows,

@@ -30,7 +30,7 @@ FIXED = {
     "task": {"list", "show", "run"},
     "user": {"add", "list", "disable", "reset"},
     "key": {"add", "list", "revoke"},
-    "audit": {"status", "verify", "export", "checkpoint", "witness"},
+    "audit": {"status", "verify", "export", "checkpoint", "cosign", "witness"},
     "bundle": {"build", "verify", "inspect", "unpack"},
 }
 
