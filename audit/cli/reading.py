@@ -18,9 +18,9 @@ from audit.cli.open import EXIT_INCOMPLETE, EXIT_KEYS
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
 from audit.cli.verify import add_log_arguments, add_outside_arguments, trusted_key
-from audit.cosign import Witness
 from audit.errors import AuditError, NoMatchingIdentityError, TwoOfficersNeededError
 from audit.formats.choose import Choice, chosen_records
+from audit.known import parse_witness
 from audit.opening import ClosedRecord, OpenedRecord, epoch_secrets, epoch_spans
 from audit.reader import open_records
 from audit.report import Report, Verdict
@@ -99,7 +99,7 @@ def read_log(
 
 def _verified(options: argparse.Namespace, rows: Records) -> Report:
     trusted = trusted_key(options)
-    witnesses = [Witness.parse(vkey) for vkey in options.witness]
+    witnesses = [parse_witness(vkey) for vkey in options.witness]
     try:
         return verify_log(
             rows,
