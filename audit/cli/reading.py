@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from audit.cli.keys import add_passphrase_argument, officers_keys
 from audit.cli.moments import moment
@@ -26,6 +26,8 @@ from audit.reader import open_records
 from audit.report import Report, Verdict
 from audit.rows import Records
 from audit.verify import verify_log
+
+_SHOWN: Final = 10  # records that do not open and are named
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +51,8 @@ class Reading:
         report: of the verification.
         records: what opens of what was asked for, in order; to be read once.
         shut: epochs that stay shut, and why.
-        closed: records that did not open, as far as was read.
+        closed: the first records that did not open.
+        closed_count: how many did not, as far as was read.
         count: records that did.
     """
 
@@ -57,12 +60,16 @@ class Reading:
     records: Iterator[OpenedRecord]
     shut: dict[int, AuditError]
     closed: list[ClosedRecord] = field(default_factory=list)
+    closed_count: int = 0
     count: int = 0
 
     def status(self) -> int:
         """Say what did not open; returns the exit status."""
         for record in self.closed:
             print(f"record {record.index} does not open: {record.reason}", file=sys.stderr)
+        if self.closed_count > len(self.closed):
+            more = self.closed_count - len(self.closed)
+            print(f"… and {more} records more do not open.", file=sys.stderr)
         for number, error in self.shut.items():
             print(f"epoch {number} stays shut: {error}", file=sys.stderr)
         complete = self.report.verdict is Verdict.INTACT and not self.shut and not self.closed
@@ -121,7 +128,9 @@ def _reading(
     def records() -> Iterator[OpenedRecord]:
         for record in found:
             if isinstance(record, ClosedRecord):
-                reading.closed.append(record)
+                reading.closed_count += 1
+                if len(reading.closed) < _SHOWN:
+                    reading.closed.append(record)
             else:
                 reading.count += 1
                 yield record
