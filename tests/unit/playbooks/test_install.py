@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from appliance.bundle.targets import this_host
 from appliance.bundle.unpack import unpack
 from tests.repository.tree import ROOT
 from tests.support.bundles import SilentTeller, manifest_of, signers_file, ssh_key, write_bundle
@@ -25,9 +27,15 @@ def host(tmp_path: Path) -> Path:
     key = ssh_key(tmp_path / "key")
     signers_file(tmp_path / "signers", key)
     (tmp_path / "inventory.yml").write_text("all:\n")
-    bundle = write_bundle(tmp_path / "b.tar", manifest_of(FILES), FILES, key)
-    unpack(bundle, tmp_path / "signers", tmp_path / "new", None, None, SilentTeller())
+    unpacked(tmp_path, this_host())
     return tmp_path
+
+
+def unpacked(root: Path, target: str) -> None:
+    """A bundle for a target, unpacked whatever this machine is."""
+    manifest = manifest_of(FILES, target=target)
+    bundle = write_bundle(root / "b.tar", manifest, FILES, root / "key")
+    unpack(bundle, root / "signers", root / "new", None, target, SilentTeller())
 
 
 def refused(host: Path, *words: str, signers: str = "signers") -> str:
@@ -68,6 +76,12 @@ def test_a_changed_manifest_is_refused(host: Path) -> None:
     manifest = host / "new/manifest.json"
     manifest.write_bytes(manifest.read_bytes().replace(b'"counter":100', b'"counter":101'))
     assert "not signed with a key" in refused(host)
+
+
+def test_a_bundle_for_another_system_is_refused(host: Path) -> None:
+    shutil.rmtree(host / "new")
+    unpacked(host, "debian99-amd64")
+    assert "for debian99-amd64, and this is" in refused(host)
 
 
 def test_another_key_is_refused(host: Path) -> None:
