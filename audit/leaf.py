@@ -48,7 +48,7 @@ class LeafFlag(IntEnum):
     """What else is to know about a record before it is opened."""
 
     CONTENT = 1  # a content blob belongs to it
-    SUBJECT_BOUND = 2  # its blobs open only with the subject's key as well
+    SUBJECT_BOUND = 2  # its content opens only with the subject's key as well
     HOLD = 4  # under legal hold
     PLAIN_META = 8  # the metadata blob is plain JSON: records of the writer about the log itself
 

@@ -15,6 +15,7 @@ from audit.officers import GROUPS
 
 CLOSED = "closed"
 UNCLEAN = "unclean"
+SUBJECT_KEYS_LOST = "subject keys lost"  # a fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ class Report:
         witness: who saw them last, and when.
         require_witness: whether that is asked for.
         openings: (index, epoch, opening record) of each epoch.
+        erased: index of the record of an erasure, by the id of the erased subject.
     """
 
     origin: str = ""
@@ -73,6 +74,7 @@ class Report:
     witness: str = ""
     require_witness: bool = False
     openings: list[tuple[int, int, EpochOpen]] = field(default_factory=list)
+    erased: dict[bytes, int] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

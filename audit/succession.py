@@ -18,7 +18,14 @@ from typing import Final
 from audit.errors import LogFormatError
 from audit.leaf import Leaf, LeafFlag, LeafType
 from audit.note import VerifierKey
-from audit.payloads import CLOSED, UNCLEAN, EpochOpen, WitnessReceipt, parse_plain
+from audit.payloads import (
+    CLOSED,
+    SUBJECT_KEYS_LOST,
+    UNCLEAN,
+    EpochOpen,
+    WitnessReceipt,
+    parse_plain,
+)
 from audit.report import Report, format_time
 
 MAX_SILENCE: Final = 600_000_000_000  # nanoseconds; the writer adds a heartbeat after half of it
@@ -209,6 +216,11 @@ class Succession:
             self._report.remarks.append(
                 f"record {index}: the wall clock was set from {payload.get('from')} "
                 f"to {payload.get('to')}"
+            )
+        if payload.get("fault") == SUBJECT_KEYS_LOST:
+            self._report.remarks.append(
+                f"record {index}: the keys of subjects were lost, so what was said about subjects "
+                "before opens only in exports that were made in time"
             )
         events = payload.get("events")
         if payload.get("fault") == "unanswered" and isinstance(events, list):

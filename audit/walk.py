@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from audit.errors import LeafFormatError, NoteFormatError, NoteSignatureError
-from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType, leaf_hash
+from audit.leaf import NO_HASH, NO_TOKEN, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier
 from audit.note import VerifierKey, read_checkpoint
 from audit.report import Report
@@ -180,6 +180,8 @@ class Walk:
         """Check both blobs and return the metadata blob if it is what was written."""
         if bool(leaf.flags & LeafFlag.CONTENT) != (leaf.content_hash != NO_HASH):
             self._report.blame(row.index, "its flags do not fit its content")
+        if bool(leaf.flags & LeafFlag.SUBJECT_BOUND) != (leaf.subject != NO_TOKEN):
+            self._report.blame(row.index, "its flags do not fit its subject")
         sound = {}
         parts = (
             ("metadata", row.meta, leaf.meta_hash),

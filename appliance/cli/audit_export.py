@@ -11,6 +11,7 @@ from audit.cli.progress import show_progress
 from audit.client import AuditClient, RecordType
 from audit.export.make import Exported, begun, between, make_export, whole
 from audit.reader import open_rows
+from audit.vault import Vault
 
 
 def exported(
@@ -39,7 +40,9 @@ def exported(
     _record(log, "begun", asked, reason)
     with open_rows(folder) as rows:
         facts = begun(out) or between(rows, whole(rows), _ns(since), _ns(until))
-        done = make_export(rows, out, facts, show_progress("exported"))
+        keys = Vault(folder, {})
+        keys.load()
+        done = make_export(rows, out, facts, show_progress("exported"), keys)
     found = {"records": facts.size, "first": facts.first, "end": facts.end, "sha256": done.digest}
     _record(log, "finished", found, reason)
     return done

@@ -74,6 +74,7 @@ class Pipeline:
             actor=work.actor,
             meta=begin_meta(work),
             content=begin_content(work),
+            subject=work.subject,
             event=work.record_id,
         )
 
@@ -174,6 +175,7 @@ class _Run:
                 actor=self._work.actor,
                 meta=end_meta(self._work, self._gathered, self._identity, outcome, checks, seconds),
                 content=self._gathered.content(),
+                subject=self._work.subject,
             )
         except AuditError:
             metrics.UNRECORDED.labels("end").inc()

@@ -31,6 +31,7 @@ def as_json_line(record: OpenedRecord) -> str:
         "subject": record.subject,
         "meta": record.meta,
         "content": record.content,
+        "gone": record.gone or None,
     }
     return json.dumps(value, separators=(",", ":"))
 
@@ -48,6 +49,8 @@ def as_text(record: OpenedRecord) -> str:
     if record.content is not None:
         lines.append("  content:")
         lines += _fields(record.content, "    ")
+    if record.gone:
+        lines.append(f"  content: none any more, {record.gone}")
     return "\n".join(lines) + "\n"
 
 

@@ -24,15 +24,19 @@ from audit.export.layout import (
     hash_tiles,
     pack_entries,
     pack_lengths,
+    tile_path,
     tiles,
 )
 from audit.export.script import SCRIPT, SCRIPT_NAME
+from audit.export.subjects import KIND as SUBJECTS
+from audit.export.subjects import subject_lines
 from audit.grants import grant_name
 from audit.leaf import Leaf, LeafFlag, LeafType
 from audit.note import read_checkpoint
 from audit.officers import GROUPS
 from audit.payloads import EpochOpen, WitnessReceipt
 from audit.rows import LogRows, Row
+from audit.subject import RecordKeys
 
 _PART: Final = f"{SUMS}.part"
 _DIGEST: Final = 64  # hexadecimal digits
@@ -59,7 +63,11 @@ class Exported:
 
 
 def make_export(
-    rows: LogRows, folder: Path, facts: ExportFacts, progress: Progress | None = None
+    rows: LogRows,
+    folder: Path,
+    facts: ExportFacts,
+    progress: Progress | None = None,
+    keys: RecordKeys | None = None,
 ) -> Exported:
     """Write an export, or go on with one that was broken off.
 
@@ -68,6 +76,7 @@ def make_export(
         folder: where; made if it does not exist, else empty or begun with the same facts.
         facts: what to export; `size` is that of a checkpoint.
         progress: told how far it is.
+        keys: of subjects; without them the export's records about subjects open to nobody.
 
     Raises:
         ExportError: if the folder holds something else, or the disk refuses.
@@ -75,7 +84,7 @@ def make_export(
     """
     try:
         ledger = _Ledger(folder, facts)
-        for path, pieces, done in _files(rows, facts):
+        for path, pieces, done in _files(rows, facts, keys):
             ledger.add(path, pieces)
             if progress is not None and done is not None:
                 progress(done, facts.size)
@@ -147,7 +156,9 @@ class _Ledger:
         return hashlib.sha256("".join(self._lines).encode()).hexdigest()
 
 
-def _files(rows: LogRows, facts: ExportFacts) -> Iterator[tuple[str, Iterable[bytes], int | None]]:
+def _files(
+    rows: LogRows, facts: ExportFacts, keys: RecordKeys | None
+) -> Iterator[tuple[str, Iterable[bytes], int | None]]:
     """Each file of an export: path, its pieces, and how many records are done by then.
 
     Pieces are made when they are asked for: a file that is there already costs no reading.
@@ -162,6 +173,8 @@ def _files(rows: LogRows, facts: ExportFacts) -> Iterator[tuple[str, Iterable[by
         yield path, [pack_entries(packed)], None
         leaves = [Leaf.unpack(leaf) for leaf in packed]
         yield blobs, _bundle(rows, leaves, facts), end
+        if keys is not None and (lines := subject_lines(rows, leaves, facts, keys)):
+            yield tile_path(SUBJECTS, start // TILE, end - start), lines, None
         for leaf in leaves:
             yield from _grants(rows, leaf)
             sizes |= _checkpoint_sizes(rows, leaf)

@@ -13,6 +13,7 @@ from audit.merkle import Frontier
 from audit.payloads import EpochOpen
 from audit.rows import Row
 from audit.uuid7 import uuid7
+from audit.writer.bonds import Bonds
 from audit.writer.clock import Clock, Instant
 from audit.writer.epoch import Epoch
 from audit.writer.request import AppendRequest, canonical
@@ -42,6 +43,7 @@ class Draft:
         self.tree = tree.copy()
         self.prev = prev
         self.epoch = epoch
+        self.bonds = Bonds()
         self._log = log
         self._clock = clock
         self._boot = boot
@@ -50,9 +52,10 @@ class Draft:
         """Seal a client's record and return its index."""
         now = self._clock.now()
         index, log = self.epoch.index, self._log
+        flags, key, bond = self.bonds.of(request, self.tree.size)
         leaf = self._leaf(
             request.kind,
-            LeafFlag.CONTENT,
+            LeafFlag.CONTENT | flags,
             now,
             request.event,
             index.token("actor", request.actor),
@@ -61,7 +64,7 @@ class Draft:
         header, marks = leaf.header(), index.marks(request.marked, leaf.index)
         text = _sealed_meta(request, now)
         meta = seal(self.epoch.metadata.key(), text, log, header, META, marks)
-        content = seal(self.epoch.contents.key(), request.content, log, header, CONTENT)
+        content = seal(self.epoch.contents.key(key), request.content, log, header, CONTENT, bond)
         if request.kind is LeafType.PROMPT:
             self.batch.asked.append(request.event)
         if request.answers is not None:

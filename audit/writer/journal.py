@@ -7,7 +7,7 @@ Not thread-safe: the service calls it from one thread, except `write_head`, whic
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,45 +18,27 @@ from audit.leaf import LeafType
 from audit.merkle import Frontier, inclusion_path
 from audit.note import VerifierKey
 from audit.officers import load_officers
-from audit.payloads import CLOSED, PreviousEpoch, WitnessReceipt
+from audit.payloads import CLOSED, SUBJECT_KEYS_LOST, PreviousEpoch, WitnessReceipt
 from audit.proof import format_proof
 from audit.rows import FORMAT
 from audit.writer.adopt import JournalSettings, OpenLog, open_log
+from audit.writer.bonds import Bonds
 from audit.writer.clock import STEP, Clock
 from audit.writer.draft import Draft, iso_time
 from audit.writer.epoch import Epoch, EpochMaker, ending_of
 from audit.writer.files import write_durably
-from audit.writer.intake import Intake, Outcome
+from audit.writer.intake import Intake
 from audit.writer.keyring import Keyring
 from audit.writer.recent import RecentEvents
 from audit.writer.request import AppendRequest
+from audit.writer.standing import Committed, Standing
 from audit.writer.store import Store
+from audit.writer.subjects import Subjects
 from audit.writer.witnessing import check_word
 
 VKEY_FILE: Final = "log.vkey"
 _UNANSWERED_PER_RECORD: Final = 1000
 _SECOND: Final = 1_000_000_000  # nanoseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The log's head at one moment, for whoever asks."""
-
-    size: int = 0
-    root: bytes = b""
-    epoch: int | None = None
-    checkpoint: str = ""
-    vkey: str = ""
-    witnessed: int = 0
-    witnessed_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """A durable batch: the checkpoints for the head, and an outcome for each request."""
-
-    notes: Sequence[str]
-    outcomes: Sequence[Outcome] = field(default_factory=tuple)
 
 
 @dataclass(slots=True)
@@ -94,6 +76,7 @@ class Journal:
             settings.limits,
         )
         self._recent = RecentEvents()
+        self._subjects = Subjects(settings.folder)
         self._running: _Running | None = None
         self._old_head: HeadLog | None = None
         self._opened_before = False
@@ -122,6 +105,7 @@ class Journal:
                 self._begin(log)
             except BaseException:
                 self._running, self._old_head = None, None
+                self._subjects.close()
                 log.close()
                 raise
         except OSError as error:
@@ -141,6 +125,7 @@ class Journal:
         draft = self._draft(running)
         intake = Intake(draft, running.store.rows, self._recent)
         try:
+            draft.bonds = Bonds(self._subjects, requests)
             intake.take(requests)
         except BaseException:
             self.abandon()
@@ -232,6 +217,7 @@ class Journal:
         if running is not None:
             running.epoch.erase()
             running.store.close()
+            self._subjects.close()
             self._old_head = running.head
         self.standing = replace(self.standing, epoch=None)
 
@@ -289,6 +275,7 @@ class Journal:
         """Open an epoch at the end of the log."""
         last = log.last
         self._adopt_clock(log)
+        keys_lost = self._subjects.open(fresh=last is None)
         epoch, opening = self._maker.make(
             last.number + 1 if last else 0,
             last.opening.next_key if last else None,
@@ -306,6 +293,8 @@ class Journal:
         draft.open_epoch(epoch, opening)
         if not self._opened_before:
             _note_unanswered(draft, log.store.unanswered())
+        if keys_lost:
+            draft.add_own(LeafType.FAULT, {"fault": SUBJECT_KEYS_LOST})
         self._note_clock_step(draft)
         note = draft.checkpoint()
         size, when = log.witnessed

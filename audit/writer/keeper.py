@@ -26,8 +26,9 @@ from audit.errors import (
 )
 from audit.protocol import Receipt
 from audit.writer.intake import Outcome
-from audit.writer.journal import Committed, Journal
+from audit.writer.journal import Journal
 from audit.writer.request import AppendRequest
+from audit.writer.standing import Committed
 
 OK: Final = "ok"
 NOT_DURABLE: Final = "not_durable"

@@ -77,7 +77,11 @@ class LogFolder:
 
 
 def request(
-    text: str = "What is the dose?", kind: str = "prompt", event: UUID | None = None, **meta: object
+    text: str = "What is the dose?",
+    kind: str = "prompt",
+    event: UUID | None = None,
+    subject: str | None = None,
+    **meta: object,
 ) -> AppendRequest:
     """A request as a client would send it."""
     return parse_append(
@@ -85,7 +89,7 @@ def request(
             "op": "append",
             "type": kind,
             "actor": "m.keller",
-            "subject": None,
+            "subject": subject,
             "meta": {"task": "triage", **meta},
             "content": {"text": text},
             "event": str(event or uuid7()),

@@ -47,8 +47,17 @@ def test_blobs_open_by_the_words_of_the_specification(
     state, log = bytes.fromhex(known[secret]), bytes.fromhex(known["log_id"])
     for record in known["records"]:
         leaf, data = bytes.fromhex(record["leaf"]), bytes.fromhex(record[blob])
-        key = HKDF(hashes.SHA256(), 64, bytes(32), info).derive(state)
-        marks, sealed = data[:skip], data[skip:]
+        salt, front = bytes(32), skip
+        if text == "content" and leaf[5] & 2:
+            index = leaf[8:16]
+            word = b"cloister-audit/v2 subject record\0" + index
+            salt, front = hmac.digest(bytes.fromhex(known["subject_key"]), word, "sha256"), 16
+            word = b"cloister-audit/v2 subject bond\0" + index
+            mask = hmac.digest(bytes.fromhex(known["subject_link"]), word, "sha256")[:16]
+            hidden = int.from_bytes(data[:16], "big") ^ int.from_bytes(mask, "big")
+            assert hidden.to_bytes(16, "big").hex() == known["subject_id"]
+        key = HKDF(hashes.SHA256(), 64, salt, info).derive(state)
+        marks, sealed = data[:front], data[front:]
         assert sealed[:32] == key[32:]
         bound = log + leaf[:136] + letter + marks
         plain = AESGCM(key[:32]).decrypt(bytes(12), sealed[32:], bound)
