@@ -118,6 +118,21 @@ class AuditClient:
         """
         return _status_of(self._call({"op": "witness", "note": note}))
 
+    def decide(self, note: str, subject: str | None, salt: bytes) -> int:
+        """Have carried out what two officers approved; returns the index of its record.
+
+        Args:
+            note: the statement and its signatures.
+            subject: whom it is about, in clear, or None.
+            salt: opens the statement's commitment to that name.
+
+        Raises:
+            LogUnavailableError: if the log takes none.
+            RecordRefusedError: if it must not be carried out.
+        """
+        message = {"op": "decide", "note": note, "subject": subject, "salt": salt.hex()}
+        return int(self._call(message).get("record", -1))
+
     def close(self) -> None:
         """Close the connections that wait idle."""
         with self._lock:

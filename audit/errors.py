@@ -105,6 +105,10 @@ class ExportError(AuditError):
     """An export can not be written here."""
 
 
+class ApprovalError(AuditError):
+    """Two officers have not approved this, or it is nothing that they can."""
+
+
 class WitnessRefusedError(AuditError):
     """A witness may not sign what he was shown."""
 

@@ -143,6 +143,14 @@ class LogRows:
         ).fetchone()
         return None if found is None else next(self.rows(found[0], found[0] + 1))
 
+    def decisions(self) -> Iterator[Row]:
+        """What two officers decided, in order: holds, releases, erasures; there is an index."""
+        found = self._connection.execute(
+            "SELECT idx FROM leaves WHERE substr(leaf, 5, 1) IN (x'09', x'0a') ORDER BY idx"
+        ).fetchall()
+        for (index,) in found:
+            yield from self.rows(index, index + 1)
+
     def rows(self, start: int, end: int) -> Iterator[Row]:
         """The records that are stored from `start` up to before `end`, in order."""
         found = self._connection.execute(

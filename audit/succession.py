@@ -15,11 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from audit.decisions import check_decision
 from audit.errors import LogFormatError
 from audit.leaf import Leaf, LeafFlag, LeafType
 from audit.note import VerifierKey
 from audit.payloads import (
     CLOSED,
+    ERASURE_REPLAYED,
     SUBJECT_KEYS_LOST,
     UNCLEAN,
     EpochOpen,
@@ -35,6 +37,8 @@ _PLAIN: Final = frozenset(
     {
         LeafType.EPOCH_OPEN,
         LeafType.EPOCH_CLOSE,
+        LeafType.HOLD,
+        LeafType.SHRED,
         LeafType.FAULT,
         LeafType.CLOCK_STEP,
         LeafType.WITNESS,
@@ -207,6 +211,11 @@ class Succession:
             if leaf.kind is LeafType.WITNESS:
                 self._report.receipts.append((index, WitnessReceipt.parse(meta)))
                 return
+            opening = self._current.opening if self._current else None
+            if leaf.kind in (LeafType.HOLD, LeafType.SHRED):
+                if opening is not None:
+                    check_decision(index, leaf, meta, opening, self._report)
+                return
             self._remark(index, leaf, parse_plain(meta))
         except LogFormatError as error:
             self._report.blame(index, str(error))
@@ -221,6 +230,12 @@ class Succession:
             self._report.remarks.append(
                 f"record {index}: the keys of subjects were lost, so what was said about subjects "
                 "before opens only in exports that were made in time"
+            )
+        if payload.get("fault") == ERASURE_REPLAYED:
+            self._report.remarks.append(
+                f"record {index}: subjects that had been erased had come back with an older copy "
+                f"of keys.db, or their erasure was broken off; {payload.get('subjects')} of them "
+                "were erased again before anything was served"
             )
         events = payload.get("events")
         if payload.get("fault") == "unanswered" and isinstance(events, list):

@@ -11,10 +11,14 @@ import hashlib
 import json
 import sys
 import zlib
+from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from audit.age import Identity
+from audit.approval import Action, Request, Statement, commitment
 from audit.blob import CONTENT, META, log_id, seal
 from audit.consistency import consistency_path
 from audit.cosign import Witness, cosign
@@ -24,6 +28,7 @@ from audit.merkle import Frontier, NodeReader, inclusion_path, node_hash
 from audit.note import Checkpoint, VerifierKey, sign_checkpoint
 from audit.proof import format_proof
 from audit.ratchet import CONTENTS, METADATA, NO_SUBJECT_KEY, Ratchet
+from audit.signer import signer_of
 from audit.subject import Subject, bond, handle, record_key
 
 ORIGIN: Final = "vectors.example/audit"
@@ -68,6 +73,7 @@ def vectors() -> dict[str, Any]:
         "subject_id": SUBJECT.ident.hex(),
         "subject_link": LINK.hex(),
         "subject_handle": handle(LINK, "case 12").hex(),
+        **_decision(),
         "vkey": str(verifier),
         "log_id": log.hex(),
         "trapdoor_task_triage": index.trapdoor("task", "triage").hex(),
@@ -107,6 +113,20 @@ def _records(log: bytes, index: Index) -> list[dict[str, str]]:
         metadata.advance()
         contents.advance()
     return found
+
+
+def _decision() -> dict[str, str]:
+    """An erasure that one officer has signed."""
+    officer, salt = Identity(_count(0x30)), _count(0x50)
+    made = datetime.fromtimestamp(WALL // 1_000_000_000, UTC)
+    about, event = commitment(salt, "case 12"), UUID(bytes=_count(0xB0)[:16])
+    statement = Statement(ORIGIN, event, Action.ERASE, about, "objection", made)
+    return {
+        "officer_key": str(officer),
+        "officer_signer": str(signer_of(officer)),
+        "decision_salt": salt.hex(),
+        "decision": Request(statement).signed(officer).note,
+    }
 
 
 def _bound(number: int) -> tuple[bytes, bytes]:

@@ -17,6 +17,7 @@ from audit.cosign import Witness
 from audit.keyfile import witness_key_text
 from audit.note import is_origin
 from audit.officers import GROUPS, Officer, Officers, load_officers, save_officers
+from audit.signer import signer_of
 
 _Made = tuple[str, str, Callable[[Officers], Officers]]
 """A key file's text, the public half, and how the officers' file takes it in."""
@@ -71,8 +72,12 @@ def run(options: argparse.Namespace) -> int:
 def _officer(options: argparse.Namespace) -> _Made:
     identity = Identity.generate()
     created = datetime.now(UTC).replace(microsecond=0).isoformat()
-    text = f"# created: {created}\n# public key: {identity.recipient}\n{identity}\n"
-    officer = Officer(options.name, identity.recipient)
+    signer = str(signer_of(identity))
+    text = (
+        f"# created: {created}\n# public key: {identity.recipient}\n# signer: {signer}\n"
+        f"{identity}\n"
+    )
+    officer = Officer(options.name, identity.recipient, signer)
     return text, identity.recipient, lambda known: known.with_member(options.group, officer)
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from audit.blob import CONTENT, META, seal
 from audit.leaf import NO_HASH, NO_TOKEN, Leaf, LeafFlag, LeafType, leaf_hash
@@ -71,10 +72,16 @@ class Draft:
             self.batch.answered.append(request.answers)
         return self._append(header, meta, content)
 
-    def add_own(self, kind: LeafType, payload: Mapping[str, Any] | None = None) -> int:
+    def add_own(
+        self,
+        kind: LeafType,
+        payload: Mapping[str, Any] | None = None,
+        event: UUID | None = None,
+    ) -> int:
         """Add a record of the writer about the log itself, with plain metadata."""
         flags = 0 if payload is None else LeafFlag.PLAIN_META
-        leaf = self._leaf(kind, flags, self._clock.now(), uuid7().bytes, NO_TOKEN, NO_TOKEN)
+        name = (event or uuid7()).bytes
+        leaf = self._leaf(kind, flags, self._clock.now(), name, NO_TOKEN, NO_TOKEN)
         meta = None if payload is None else canonical(dict(payload))
         return self._append(leaf.header(), meta, None)
 

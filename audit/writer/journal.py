@@ -12,18 +12,19 @@ from typing import Any, Final
 from uuid import UUID
 
 from audit.blob import log_id
+from audit.decisions import KINDS, Entry
 from audit.errors import NotDurableError, ReadOnlyError, RecordRefusedError
 from audit.head import HeadLog, compare_head
 from audit.leaf import LeafType
 from audit.merkle import Frontier, inclusion_path
 from audit.note import VerifierKey
 from audit.officers import load_officers
-from audit.payloads import CLOSED, SUBJECT_KEYS_LOST, PreviousEpoch, WitnessReceipt
+from audit.payloads import CLOSED, PreviousEpoch, WitnessReceipt
 from audit.proof import format_proof
 from audit.rows import FORMAT
 from audit.writer.adopt import JournalSettings, OpenLog, open_log
-from audit.writer.bonds import Bonds
 from audit.writer.clock import STEP, Clock
+from audit.writer.custody import Approved, Custody
 from audit.writer.draft import Draft, iso_time
 from audit.writer.epoch import Epoch, EpochMaker, ending_of
 from audit.writer.files import write_durably
@@ -33,7 +34,6 @@ from audit.writer.recent import RecentEvents
 from audit.writer.request import AppendRequest
 from audit.writer.standing import Committed, Standing
 from audit.writer.store import Store
-from audit.writer.subjects import Subjects
 from audit.writer.witnessing import check_word
 
 VKEY_FILE: Final = "log.vkey"
@@ -76,7 +76,7 @@ class Journal:
             settings.limits,
         )
         self._recent = RecentEvents()
-        self._subjects = Subjects(settings.folder)
+        self._custody = Custody(settings.folder, settings.origin)
         self._running: _Running | None = None
         self._old_head: HeadLog | None = None
         self._opened_before = False
@@ -105,7 +105,7 @@ class Journal:
                 self._begin(log)
             except BaseException:
                 self._running, self._old_head = None, None
-                self._subjects.close()
+                self._custody.close()
                 log.close()
                 raise
         except OSError as error:
@@ -125,7 +125,7 @@ class Journal:
         draft = self._draft(running)
         intake = Intake(draft, running.store.rows, self._recent)
         try:
-            draft.bonds = Bonds(self._subjects, requests)
+            draft.bonds = self._custody.bonds(requests)
             intake.take(requests)
         except BaseException:
             self.abandon()
@@ -159,6 +159,22 @@ class Journal:
     def add_witness(self, receipt: WitnessReceipt) -> Committed:
         """Record a witness's word; raises as `append`."""
         return self._add_own(LeafType.WITNESS, receipt.to_json())
+
+    def decide(self, approved: Approved) -> tuple[Committed, int]:
+        """Record and carry out what two officers approved; returns the record's index too.
+
+        Raises:
+            RecordRefusedError: if it must not be carried out.
+            NotDurableError, ReadOnlyError: as `append`; what is recorded is carried out at `open`.
+        """
+        running, wall = self._need(), self._clock.now().wall
+        decision = self._custody.decide(approved, running.epoch.signers, wall)
+        statement, draft = decision.statement, self._draft(running)
+        index = draft.add_own(KINDS[statement.action], decision.to_json(), statement.request)
+        note = draft.checkpoint()
+        self._commit(running, draft)
+        self._custody.carry_out(Entry(index, wall, decision))
+        return Committed((note,)), index
 
     def idle_seconds(self) -> float:
         """Time since the last record, in seconds."""
@@ -217,7 +233,7 @@ class Journal:
         if running is not None:
             running.epoch.erase()
             running.store.close()
-            self._subjects.close()
+            self._custody.close()
             self._old_head = running.head
         self.standing = replace(self.standing, epoch=None)
 
@@ -275,7 +291,7 @@ class Journal:
         """Open an epoch at the end of the log."""
         last = log.last
         self._adopt_clock(log)
-        keys_lost = self._subjects.open(fresh=last is None)
+        faults = self._custody.open(log.store.rows, fresh=last is None)
         epoch, opening = self._maker.make(
             last.number + 1 if last else 0,
             last.opening.next_key if last else None,
@@ -293,8 +309,8 @@ class Journal:
         draft.open_epoch(epoch, opening)
         if not self._opened_before:
             _note_unanswered(draft, log.store.unanswered())
-        if keys_lost:
-            draft.add_own(LeafType.FAULT, {"fault": SUBJECT_KEYS_LOST})
+        for fault in faults:
+            draft.add_own(LeafType.FAULT, fault)
         self._note_clock_step(draft)
         note = draft.checkpoint()
         size, when = log.witnessed

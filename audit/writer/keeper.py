@@ -25,6 +25,7 @@ from audit.errors import (
     RecordRefusedError,
 )
 from audit.protocol import Receipt
+from audit.writer.custody import Approved
 from audit.writer.intake import Outcome
 from audit.writer.journal import Journal
 from audit.writer.request import AppendRequest
@@ -152,6 +153,36 @@ class Keeper:
             await self._head_written()
             if self.health != OK:
                 raise self._unavailable()
+
+    async def decide(self, approved: Approved) -> int:
+        """Carry out what two officers approved; returns the index of its record.
+
+        Raises:
+            LogUnavailableError: if the log takes none.
+            RecordRefusedError: if it must not be carried out.
+        """
+        done: list[int] = []
+        refused: list[RecordRefusedError] = []
+
+        async def work() -> None:
+            try:
+                committed, index = await self._in_order(self._journal.decide, approved)
+            except RecordRefusedError as error:
+                refused.append(error)
+                return
+            done.append(index)
+            self._committed(committed)
+
+        async with self._busy:
+            await self._head_written()
+            if self.health == OK:
+                await self._guarded(work)
+                await self._head_written()
+            if refused:
+                raise refused[0]
+            if self.health != OK:
+                raise self._unavailable()
+        return done[0]
 
     async def commit_forever(self) -> None:
         """Bring batches to the disk until `stop`, and what waits then."""

@@ -18,6 +18,7 @@ from typing import Any, Final
 from audit.errors import FrameError, LogUnavailableError, RecordRefusedError
 from audit.frames import HEADER, body_length, decode_body, encode_frame
 from audit.protocol import LogStatus
+from audit.writer.custody import Approved
 from audit.writer.journal import Journal
 from audit.writer.keeper import Keeper
 from audit.writer.request import AppendRequest, parse_append
@@ -80,6 +81,7 @@ class Service:
             "status": self._status,
             "proof": self._proof,
             "witness": self._witness,
+            "decide": self._decide,
         }
 
     async def listen(self, path: Path) -> asyncio.Server:
@@ -208,6 +210,18 @@ class Service:
             raise RecordRefusedError("'note' must be a cosigned checkpoint.")
         await self._keeper.witness(note)
         return await self._status(message)
+
+    async def _decide(self, message: dict[str, Any]) -> dict[str, Any]:
+        note, subject = message.get("note"), message.get("subject")
+        try:
+            if not isinstance(note, str) or not isinstance(subject, str | None):
+                raise ValueError(note)
+            approved = Approved(note, subject, bytes.fromhex(str(message.get("salt", ""))))
+        except ValueError as error:
+            raise RecordRefusedError(
+                "'note' must be a signed statement, 'subject' text or null, 'salt' hexadecimal."
+            ) from error
+        return {"record": await self._keeper.decide(approved)}
 
     async def _send(self, writer: asyncio.StreamWriter, reply: dict[str, Any]) -> None:
         writer.write(encode_frame(reply))

@@ -22,6 +22,7 @@ CREATE TABLE log (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT RO
 CREATE TABLE leaves (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL CHECK (length(leaf) = 200)) STRICT;
 CREATE UNIQUE INDEX leaves_by_event ON leaves (substr(leaf, 57, 16));
 CREATE INDEX leaves_of_witnesses ON leaves (idx) WHERE substr(leaf, 5, 1) = x'0e';
+CREATE INDEX leaves_of_decisions ON leaves (idx) WHERE substr(leaf, 5, 1) IN (x'09', x'0a');
 CREATE TABLE blobs (idx INTEGER PRIMARY KEY, meta BLOB, content BLOB) STRICT;
 CREATE TABLE nodes (level INTEGER, position INTEGER, hash BLOB NOT NULL,
                     PRIMARY KEY (level, position)) STRICT, WITHOUT ROWID;

@@ -13,6 +13,7 @@ from audit.payloads import EpochLimits
 from audit.protocol import Receipt
 from audit.reader import open_rows
 from audit.report import Report
+from audit.signer import signer_of
 from audit.uuid7 import uuid7
 from audit.verify import verify_log
 from audit.writer.adopt import JournalSettings
@@ -106,13 +107,17 @@ def append(journal: Journal, *requests: AppendRequest) -> list[Receipt]:
     return receipts
 
 
+def officer(name: str, identity: Identity) -> Officer:
+    return Officer(name, identity.recipient, str(signer_of(identity)))
+
+
 def make_folder(root: Path) -> LogFolder:
     """An empty place for a log, with one officer in each group."""
     root.mkdir()
     folder = LogFolder(root, Identity.generate(), Identity.generate())
     members = {
-        "compliance": (Officer("A. Officer", folder.compliance.recipient),),
-        "security": (Officer("B. Officer", folder.security.recipient),),
+        "compliance": (officer("A. Officer", folder.compliance),),
+        "security": (officer("B. Officer", folder.security),),
     }
     save_officers(folder.settings.officers, Officers(members))
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
@@ -89,3 +91,25 @@ def test_leaves_chain_and_hash_as_the_specification_says(known: dict[str, Any]) 
         assert leaf[136:168] == hashlib.sha256(blob).digest()
         before = hashlib.sha256(b"\0" + leaf).digest()
         assert record["leaf_hash"] == before.hex()
+
+
+def test_an_officer_signs_by_the_words_of_the_specification(known: dict[str, Any]) -> None:
+    info = b"cloister-audit/v2 officer signature"
+    seed = HKDF(hashes.SHA256(), 32, None, info).derive(known["officer_key"].encode())
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    text, _, line = known["decision"].partition("\n\n")
+    name, encoded = line.split()[1:]
+    raw, public = base64.b64decode(encoded), key.public_key().public_bytes_raw()
+    key.public_key().verify(raw[4:], f"{text}\n".encode())
+    assert name == "officer"
+    assert raw[:4] == hashlib.sha256(b"officer\n\x01" + public).digest()[:4]
+    assert known["officer_signer"].split("+", 2)[2] == base64.b64encode(b"\x01" + public).decode()
+    word = b"cloister-audit/v2 subject commitment\0case 12"
+    about = hmac.digest(bytes.fromhex(known["decision_salt"]), word, "sha256")
+    assert f"about: {base64.b64encode(about).decode()}" in text
+
+
+def test_a_handle_is_that_of_the_specification(known: dict[str, Any]) -> None:
+    word = b"cloister-audit/v2 subject handle\0case 12"
+    found = hmac.digest(bytes.fromhex(known["subject_link"]), word, "sha256")[:16]
+    assert known["subject_handle"] == found.hex()

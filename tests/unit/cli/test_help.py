@@ -30,7 +30,18 @@ FIXED = {
     "task": {"list", "show", "run"},
     "user": {"add", "list", "disable", "reset"},
     "key": {"add", "list", "revoke"},
-    "audit": {"status", "verify", "export", "checkpoint", "witness"},
+    "audit": {
+        "status",
+        "verify",
+        "export",
+        "checkpoint",
+        "witness",
+        "erase-subject",
+        "hold",
+        "release",
+        "carry-out",
+        "ledger",
+    },
 }
 
 
