@@ -60,6 +60,7 @@ class AuditClient:
         content: Mapping[str, Any] | None = None,
         subject: str | None = None,
         event: UUID | str | None = None,
+        retention: str | None = None,
     ) -> Receipt:
         """Record something and return once it is durable.
 
@@ -70,6 +71,8 @@ class AuditClient:
             content: prompts, answers (JSON object, at most 16 MiB); sealed under a key of its own.
             subject: whom or which case it is about, a plain identifier.
             event: the record's id if the caller has made one, else a new UUIDv7.
+            retention: how long its content is kept: `short`, `standard`, `long` or `permanent`;
+                None for `standard` of prompts and answers, and `long` of all else.
 
         Raises:
             LogUnavailableError: if it is not known to be durable; do not go on.
@@ -83,6 +86,7 @@ class AuditClient:
             "meta": dict(meta),
             "content": None if content is None else dict(content),
             "event": str(event if event is not None else uuid7()),
+            "retention": retention,
         }
         return _receipt_of(self._call(message))
 

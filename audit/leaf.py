@@ -51,6 +51,8 @@ class LeafFlag(IntEnum):
     SUBJECT_BOUND = 2  # its content opens only with the subject's key as well
     HOLD = 4  # under legal hold
     PLAIN_META = 8  # the metadata blob is plain JSON: records of the writer about the log itself
+    SHORT = 16  # kept for the days of the class short; together with LONG for ever
+    LONG = 32  # kept for the days of the class long
 
 
 @dataclass(frozen=True, slots=True)

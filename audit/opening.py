@@ -23,7 +23,7 @@ from audit.errors import (
     TwoOfficersNeededError,
 )
 from audit.grants import EpochSecrets, open_grants
-from audit.leaf import HEADER_SIZE, Leaf, LeafFlag
+from audit.leaf import HEADER_SIZE, NO_HASH, Leaf, LeafFlag
 from audit.payloads import EpochOpen, parse_plain
 from audit.ratchet import CONTENTS, METADATA, NO_SUBJECT_KEY, Ratchet
 from audit.rows import Records, Row
@@ -192,8 +192,10 @@ def _open_row(
             return OpenedRecord(leaf)
         header = row.leaf[:HEADER_SIZE]
         meta = _json(unseal(keys.metadata.key(), row.meta, log, header, META))
-        if keys.contents is None or row.content is None:
+        if keys.contents is None or row.withheld or leaf.content_hash == NO_HASH:
             return OpenedRecord(leaf, meta)
+        if row.content is None:
+            return OpenedRecord(leaf, meta, gone="it was pruned at the end of its term")
         try:
             key = keys.contents.key(_subject_key(row, leaf, subjects))
         except ErasedError as error:

@@ -39,6 +39,7 @@ _PLAIN: Final = frozenset(
         LeafType.EPOCH_CLOSE,
         LeafType.HOLD,
         LeafType.SHRED,
+        LeafType.PRUNE,
         LeafType.FAULT,
         LeafType.CLOCK_STEP,
         LeafType.WITNESS,
@@ -210,6 +211,9 @@ class Succession:
         try:
             if leaf.kind is LeafType.WITNESS:
                 self._report.receipts.append((index, WitnessReceipt.parse(meta)))
+                return
+            if leaf.kind is LeafType.PRUNE:
+                self._report.prunes.append((index, leaf.wall_ns, meta))
                 return
             opening = self._current.opening if self._current else None
             if leaf.kind in (LeafType.HOLD, LeafType.SHRED):

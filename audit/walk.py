@@ -17,6 +17,7 @@ from audit.leaf import NO_HASH, NO_TOKEN, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier
 from audit.note import VerifierKey, read_checkpoint
 from audit.report import Report
+from audit.retention import Ranges
 from audit.rows import Records, Row
 from audit.succession import Succession
 
@@ -47,6 +48,7 @@ class Walk:
         """
         self.roots: dict[int, bytes] = {}
         self.nodes: dict[tuple[int, int], bytes] = {}
+        self.missing = Ranges()
         self._rows = rows
         self._trusted = trusted
         self._report = report
@@ -191,7 +193,9 @@ class Walk:
             kept_back = blob is None and row.withheld and not leaf.flags & LeafFlag.PLAIN_META
             actual = NO_HASH if blob is None else hashlib.sha256(blob).digest()
             sound[name] = actual == expected or kept_back
-            if not sound[name]:
+            if not sound[name] and name == "content" and blob is None:
+                self.missing.add(row.index)  # it may have been pruned
+            elif not sound[name]:
                 self._report.blame(
                     row.index, f"its {name} {'is missing' if blob is None else 'was changed'}"
                 )

@@ -39,12 +39,18 @@ def url(settings: Settings) -> str:
 
 
 def _writer(settings: Settings) -> tuple[str, ...]:
+    kept = {
+        "short": settings.audit_short_days,
+        "standard": settings.audit_standard_days,
+        "long": settings.audit_long_days,
+    }
     return (
         f"--dir={settings.audit}",
         f"--head={settings.head_log}",
         f"--socket={settings.audit_socket}",
         f"--officers={settings.officers}",
         f"--origin={settings.appliance_id}/audit",
+        *(f"--retain={name}={days}" for name, days in kept.items() if days),
     )
 
 

@@ -75,6 +75,7 @@ class Pipeline:
             meta=begin_meta(work),
             content=begin_content(work),
             subject=work.subject,
+            retention=work.retention,
             event=work.record_id,
         )
 
@@ -176,6 +177,7 @@ class _Run:
                 meta=end_meta(self._work, self._gathered, self._identity, outcome, checks, seconds),
                 content=self._gathered.content(),
                 subject=self._work.subject,
+                retention=self._work.retention,
             )
         except AuditError:
             metrics.UNRECORDED.labels("end").inc()

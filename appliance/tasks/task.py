@@ -104,6 +104,8 @@ class Task(_Part):
     inputs: tuple[TaskInput, ...] = Field(min_length=1, strict=False)
     subject: _InputName | None = None
     """The input that names whom or which case it is about, for the log; or none."""
+    retention: Literal["short", "standard", "long", "permanent"] = "standard"
+    """How long the log keeps what was asked and answered; the days are settings."""
     prompt: Prompt
     sampling: Sampling = Sampling()
     output: Output

@@ -100,6 +100,11 @@ class Work:
         )
 
     @property
+    def retention(self) -> str | None:
+        """How long the log keeps its contents: the task's class, or None for the usual one."""
+        return self.task.retention if self.task else None
+
+    @property
     def model(self) -> str:
         """The model as asked for: its own name, or an alias."""
         return str(self.body.get("model", ""))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from audit.blob import CONTENT, META, seal
 from audit.leaf import NO_HASH, NO_TOKEN, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier
 from audit.payloads import EpochOpen
+from audit.retention import Pruned
 from audit.rows import Row
 from audit.uuid7 import uuid7
 from audit.writer.bonds import Bonds
@@ -19,6 +20,8 @@ from audit.writer.clock import Clock, Instant
 from audit.writer.epoch import Epoch
 from audit.writer.request import AppendRequest, canonical
 from audit.writer.store import Batch
+
+_UNANSWERED_PER_RECORD: Final = 1000
 
 
 class Draft:
@@ -56,7 +59,7 @@ class Draft:
         flags, key, bond = self.bonds.of(request, self.tree.size)
         leaf = self._leaf(
             request.kind,
-            LeafFlag.CONTENT | flags,
+            LeafFlag.CONTENT | request.retention | flags,
             now,
             request.event,
             index.token("actor", request.actor),
@@ -84,6 +87,19 @@ class Draft:
         leaf = self._leaf(kind, flags, self._clock.now(), name, NO_TOKEN, NO_TOKEN)
         meta = None if payload is None else canonical(dict(payload))
         return self._append(leaf.header(), meta, None)
+
+    def note_unanswered(self, events: Sequence[bytes]) -> None:
+        """Record the prompts that had no answer when the writer last stopped, and forget them."""
+        for start in range(0, len(events), _UNANSWERED_PER_RECORD):
+            part = events[start : start + _UNANSWERED_PER_RECORD]
+            payload = {"fault": "unanswered", "events": [str(UUID(bytes=event)) for event in part]}
+            self.add_own(LeafType.FAULT, payload)
+        self.batch.answered += events
+
+    def prune(self, pruned: Pruned) -> None:
+        """Record which contents have had their time, and take them out with the same commit."""
+        self.add_own(LeafType.PRUNE, pruned.to_json())
+        self.batch.pruned += pruned.ranges
 
     def open_epoch(self, epoch: Epoch, opening: EpochOpen) -> None:
         """Go on in this epoch, beginning with its opening record."""

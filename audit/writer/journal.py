@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from uuid import UUID
 
 from audit.blob import log_id
 from audit.decisions import KINDS, Entry
@@ -30,6 +29,7 @@ from audit.writer.epoch import Epoch, EpochMaker, ending_of
 from audit.writer.files import write_durably
 from audit.writer.intake import Intake
 from audit.writer.keyring import Keyring
+from audit.writer.pruning import Pruner
 from audit.writer.recent import RecentEvents
 from audit.writer.request import AppendRequest
 from audit.writer.standing import Committed, Standing
@@ -37,7 +37,6 @@ from audit.writer.store import Store
 from audit.writer.witnessing import check_word
 
 VKEY_FILE: Final = "log.vkey"
-_UNANSWERED_PER_RECORD: Final = 1000
 _SECOND: Final = 1_000_000_000  # nanoseconds
 
 
@@ -76,6 +75,7 @@ class Journal:
             settings.limits,
         )
         self._recent = RecentEvents()
+        self._pruner = Pruner(settings.retention)
         self._custody = Custody(settings.folder, settings.origin)
         self._running: _Running | None = None
         self._old_head: HeadLog | None = None
@@ -175,6 +175,22 @@ class Journal:
         self._commit(running, draft)
         self._custody.carry_out(Entry(index, wall, decision))
         return Committed((note,)), index
+
+    def prune_is_due(self) -> bool:
+        """Whether contents may have had their time."""
+        return self.is_open and self._pruner.is_due(self._clock.now().boot)
+
+    def prune(self) -> Committed:
+        """Prune some contents, if any are due; raises as `append`."""
+        running, now = self._need(), self._clock.now()
+        found = self._pruner.step(running.store.rows, self._custody, now.wall, now.boot)
+        if found is None:
+            return Committed(())
+        draft = self._draft(running)
+        draft.prune(found)
+        note = draft.checkpoint()
+        self._commit(running, draft)
+        return Committed((note,))
 
     def idle_seconds(self) -> float:
         """Time since the last record, in seconds."""
@@ -308,7 +324,7 @@ class Journal:
             opening = replace(opening, previous=ending_of(last, log.tree.size, log.tree.root()))
         draft.open_epoch(epoch, opening)
         if not self._opened_before:
-            _note_unanswered(draft, log.store.unanswered())
+            draft.note_unanswered(log.store.unanswered())
         for fault in faults:
             draft.add_own(LeafType.FAULT, fault)
         self._note_clock_step(draft)
@@ -381,12 +397,3 @@ class Journal:
             "step_ms": (now.offset - before) // 1_000_000,
         }
         draft.add_own(LeafType.CLOCK_STEP, payload)
-
-
-def _note_unanswered(draft: Draft, events: Sequence[bytes]) -> None:
-    """Record the prompts that had no answer when the writer last stopped, and forget them."""
-    for start in range(0, len(events), _UNANSWERED_PER_RECORD):
-        part = events[start : start + _UNANSWERED_PER_RECORD]
-        payload = {"fault": "unanswered", "events": [str(UUID(bytes=event)) for event in part]}
-        draft.add_own(LeafType.FAULT, payload)
-    draft.batch.answered += events

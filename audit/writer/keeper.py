@@ -242,6 +242,11 @@ class Keeper:
             return
         if self._journal.epoch_is_due():
             await self._next_epoch()
+        if self._journal.prune_is_due():
+            await self._head_written()
+            pruned = await self._in_order(self._journal.prune)
+            if pruned.notes:
+                self._committed(pruned)
         if self._journal.idle_seconds() >= self._rhythm.heartbeat:
             self._committed(await self._in_order(self._journal.heartbeat))
         if time.monotonic() - self._compared >= self._rhythm.compare:

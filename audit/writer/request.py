@@ -14,12 +14,15 @@ from audit.blob import pack_content
 from audit.errors import RecordRefusedError
 from audit.index import marked_values
 from audit.leaf import LeafType
+from audit.retention import Retention
 from audit.uuid7 import uuid7
 
 MAX_META: Final = 64 * 1024  # bytes of canonical JSON
 MAX_NAME: Final = 256  # characters of an actor or subject
 
-_FIELDS: Final = frozenset({"op", "type", "actor", "subject", "meta", "content", "event"})
+_FIELDS: Final = frozenset(
+    {"op", "type", "actor", "subject", "meta", "content", "event", "retention"}
+)
 _TYPES: Final = {
     "prompt": LeafType.PROMPT,
     "answer": LeafType.ANSWER,
@@ -44,6 +47,7 @@ class AppendRequest:
         content: the names and the content as JSON, compressed.
         digest: over all of the above; tells a retry from another record under the same event.
         answers: event of the prompt that this record answers, or None.
+        retention: how long its content is kept, as flags of the leaf.
     """
 
     kind: LeafType
@@ -55,6 +59,7 @@ class AppendRequest:
     content: bytes
     digest: bytes
     answers: bytes | None
+    retention: Retention
 
 
 def parse_append(message: dict[str, Any]) -> AppendRequest:
@@ -73,6 +78,7 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
     subject = None if subject is None else _name("subject", subject)
     meta = _canonical_meta(message.get("meta"))
     content = _content_json(actor, subject, message.get("content"))
+    retention = _retention(kind, message.get("retention"))
     return AppendRequest(
         kind=kind,
         event=_event("event", message.get("event")) or uuid7().bytes,
@@ -81,8 +87,9 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
         meta=meta,
         marked=marked_values(message["meta"]),
         content=pack_content(content),
-        digest=_digest(kind, meta, content),
+        digest=_digest(kind, retention, meta, content),
         answers=_answered(kind, message["meta"]),
+        retention=retention,
     )
 
 
@@ -137,12 +144,22 @@ def _event(field: str, value: object) -> bytes | None:
         raise RecordRefusedError(f"'{field}' must be a UUID or null.") from error
 
 
+def _retention(kind: LeafType, label: object) -> Retention:
+    if label is None:
+        return Retention.default(kind)
+    try:
+        return Retention.named(str(label))
+    except KeyError:
+        names = ", ".join(known.label for known in Retention)
+        raise RecordRefusedError(f"'retention' must be one of {names}, or null.") from None
+
+
 def _answered(kind: LeafType, meta: dict[str, Any]) -> bytes | None:
     return _event("meta.begin", meta.get("begin")) if kind is LeafType.ANSWER else None
 
 
-def _digest(kind: LeafType, meta: bytes, content: bytes) -> bytes:
+def _digest(kind: LeafType, retention: Retention, meta: bytes, content: bytes) -> bytes:
     digest = hashlib.sha256()
-    for part in (bytes([kind]), meta, content):
+    for part in (bytes([kind, retention]), meta, content):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()

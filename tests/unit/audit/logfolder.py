@@ -13,6 +13,7 @@ from audit.payloads import EpochLimits
 from audit.protocol import Receipt
 from audit.reader import open_rows
 from audit.report import Report
+from audit.retention import Days
 from audit.signer import signer_of
 from audit.uuid7 import uuid7
 from audit.verify import verify_log
@@ -66,8 +67,10 @@ class LogFolder:
     def identities(self) -> list[Identity]:
         return [self.compliance, self.security]
 
-    def journal(self, limits: EpochLimits | None = None) -> Journal:
-        settings = dataclasses.replace(self.settings, limits=limits or EpochLimits())
+    def journal(self, limits: EpochLimits | None = None, retention: Days | None = None) -> Journal:
+        settings = dataclasses.replace(
+            self.settings, limits=limits or EpochLimits(), retention=retention or {}
+        )
         journal = Journal(settings, self.clock)
         journal.open()
         return journal
@@ -82,6 +85,7 @@ def request(
     kind: str = "prompt",
     event: UUID | None = None,
     subject: str | None = None,
+    retention: str | None = None,
     **meta: object,
 ) -> AppendRequest:
     """A request as a client would send it."""
@@ -94,6 +98,7 @@ def request(
             "meta": {"task": "triage", **meta},
             "content": {"text": text},
             "event": str(event or uuid7()),
+            "retention": retention,
         }
     )
 

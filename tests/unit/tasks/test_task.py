@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from appliance.tasks import Task
 from appliance.tasks.errors import TaskInputError
 from appliance.tasks.subject import clean_subject
+from appliance.tasks.work import Source, Work
 
 
 def task(**change: Any) -> Task:  # noqa: ANN401 - a task's fields
@@ -118,3 +119,13 @@ def test_what_is_no_name_is_refused_as_a_subject(name: str) -> None:
 def test_a_subject_that_is_no_input_is_an_error_of_the_task() -> None:
     with pytest.raises(ValueError, match="which is no input"):
         task(subject="patient")
+
+
+def test_a_task_says_how_long_its_contents_are_kept() -> None:
+    given = {"text": "Hello"}
+    usual = Work.for_task(task(), given, actor="ada", source=Source.WEB)
+    short = Work.for_task(task(retention="short"), given, actor="ada", source=Source.WEB)
+    assert (usual.retention, short.retention) == ("standard", "short")
+    assert Work("ada", Source.API, {}).retention is None
+    with pytest.raises(ValueError, match="retention"):
+        task(retention="week")
