@@ -160,12 +160,12 @@ class LogRows:
         for (index,) in found:
             yield from self.rows(index, index + 1)
 
-    def content_fronts(self, start: int, count: int) -> list[tuple[bytes, bytes]]:
-        """Leaf and first 16 bytes of content of `count` records with content, from `start` on."""
+    def content_fronts(self, start: int, end: int) -> list[tuple[bytes, bytes]]:
+        """Leaf and first 16 bytes of content of the records in a range that have their content."""
         return self._connection.execute(
             "SELECT l.leaf, substr(b.content, 1, 16) FROM blobs b JOIN leaves l USING (idx) "
-            "WHERE b.idx >= ? AND b.content IS NOT NULL ORDER BY b.idx LIMIT ?",
-            (start, count),
+            "WHERE b.idx >= ? AND b.idx < ? AND b.content IS NOT NULL ORDER BY b.idx",
+            (start, end),
         ).fetchall()
 
     def rows(self, start: int, end: int) -> Iterator[Row]:

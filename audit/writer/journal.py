@@ -183,7 +183,7 @@ class Journal:
     def prune(self) -> Committed:
         """Prune some contents, if any are due; raises as `append`."""
         running, now = self._need(), self._clock.now()
-        found = self._pruner.step(running.store.rows, self._custody, now.wall, now.boot)
+        found = self._pruner.step(running.store, self._custody, now)
         if found is None:
             return Committed(())
         draft = self._draft(running)

@@ -7,10 +7,11 @@ from typing import Final
 from audit.errors import LeafFormatError, ReadOnlyError
 from audit.leaf import Leaf, LeafFlag
 from audit.retention import DAY, Days, Pruned, is_due, pruned
-from audit.rows import LogRows
+from audit.writer.clock import Instant
 from audit.writer.custody import Custody
+from audit.writer.store import Store
 
-_PIECE: Final = 1000  # records looked at, and pruned at most, in one step
+_PIECE: Final = 1000  # records looked at in one step
 _PAUSE: Final = 3600 * 1_000_000_000  # nanoseconds between two rounds through the log
 
 
@@ -26,6 +27,7 @@ class Pruner:
         self._days = {kind: kept for kind, kept in days.items() if kept}
         self._next = 0
         self._again = 0
+        self._scrubbed = True
 
     def is_due(self, boot_ns: int) -> bool:
         """Whether there may be something to prune.
@@ -35,37 +37,47 @@ class Pruner:
         """
         return bool(self._days) and boot_ns >= self._again
 
-    def step(self, rows: LogRows, custody: Custody, wall_ns: int, boot_ns: int) -> Pruned | None:
-        """Look at the next piece; returns what of it is to be pruned.
+    def step(self, store: Store, custody: Custody, now: Instant) -> Pruned | None:
+        """Look at the next piece; returns what of it is to be pruned, None if nothing is.
 
         Args:
-            rows: the log's database.
+            store: the log's database.
             custody: says what is on hold.
-            wall_ns: now, nanoseconds since 1970.
-            boot_ns: CLOCK_BOOTTIME, nanoseconds.
+            now: both clocks.
 
         Raises:
-            ReadOnlyError: if a leaf does not read.
+            ReadOnlyError: if a leaf does not read, or the database is damaged.
+            NotDurableError: if the disk refuses.
         """
-        fronts = rows.content_fronts(self._next, _PIECE)
+        end = self._next + _PIECE
+        fronts = store.rows.content_fronts(self._next, end)
         try:
             leaves = [(Leaf.unpack(leaf), front) for leaf, front in fronts]
         except LeafFormatError as error:
             raise ReadOnlyError(f"A leaf does not read: {error}. Verify the log.") from error
-        if len(fronts) < _PIECE or not self._old_enough(leaves[-1][0], wall_ns):
-            self._next, self._again = 0, boot_ns + _PAUSE
-        else:
-            self._next = leaves[-1][0].index + 1
         due = [
             leaf
             for leaf, front in leaves
-            if is_due(leaf, self._days, wall_ns) and not _held(leaf, front, custody)
+            if is_due(leaf, self._days, now.wall) and not _held(leaf, front, custody)
         ]
-        return pruned(self._days, due) if due else None
+        if due:
+            self._scrubbed = False
+            return pruned(self._days, due)
+        self._next = end
+        if end >= store.rows.size() or (leaves and self._is_young(leaves[-1][0], now.wall)):
+            self._finish(store, now.boot)
+        return None
 
-    def _old_enough(self, leaf: Leaf, wall_ns: int) -> bool:
-        """Whether records behind this one may be due too."""
-        return leaf.wall_ns + min(self._days.values()) * DAY <= wall_ns
+    def _finish(self, store: Store, boot_ns: int) -> None:
+        """End the round; readers that are slow may hold up the scrubbing, so it comes once."""
+        self._next, self._again = 0, boot_ns + _PAUSE
+        if not self._scrubbed:
+            store.scrub()
+            self._scrubbed = True
+
+    def _is_young(self, leaf: Leaf, wall_ns: int) -> bool:
+        """Whether no record behind this one can be due."""
+        return leaf.wall_ns + min(self._days.values()) * DAY > wall_ns
 
 
 def _held(leaf: Leaf, front: bytes, custody: Custody) -> bool:

@@ -86,8 +86,6 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            if batch.pruned:  # The WAL still holds what was taken out, as long as it is not cut.
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self.check_place()
 
     def check_place(self) -> None:
@@ -104,6 +102,16 @@ class Store:
                     f"{path} was removed or replaced while the writer runs. Keep what is there, "
                     "restore the file and restart the writer."
                 )
+
+    def scrub(self) -> None:
+        """Cut the WAL off, which still holds what was taken out.
+
+        Raises:
+            NotDurableError: if the disk refuses.
+            ReadOnlyError: if the database is damaged.
+        """
+        with _translated(self._path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def unanswered(self) -> list[bytes]:
         """Events of prompts that have no answer yet."""
