@@ -40,12 +40,13 @@ exhaustive: ready-test  ## the tests that take longest: every bit of an export, 
 	$(BIN)/pytest $(TESTS) -m exhaustive $(PYTEST_ARGS)
 
 .PHONY: check
-check: ready-test  ## format, lint, types, import contracts, shell scripts
+check: ready-test  ## format, lint, types, import contracts, shell scripts, playbooks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	shellcheck scripts/find-python .ci/run
+	shellcheck scripts/find-python .ci/run playbooks/install
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q playbooks
 
 .PHONY: architectures
 architectures: ready-test  ## small models of every architecture, for their tests (PyTorch; minutes)
@@ -54,6 +55,15 @@ architectures: ready-test  ## small models of every architecture, for their test
 	    .venv-transformers/bin/pip install -qq --require-hashes \
 	        --requirement requirements/transformers.txt && \
 	    .venv-transformers/bin/python -m tests.architectures.make; }
+
+.PHONY: tool
+tool: ready  ## the officers' tool as one file, dist/cloister-audit.pyz, with its SHA-256
+	@$(BIN)/python -m scripts.officers_tool dist/cloister-audit.pyz
+
+.PHONY: peers
+peers: ready-test  ## others' models of FHIR and OCSF, and what reads PDF, for the tests that ask them
+	$(BIN)/python -m venv .venv-peers
+	.venv-peers/bin/pip install -qq --require-hashes --requirement requirements/peers.txt
 
 .PHONY: format
 format: ready-test  ## format the code and mend what can be mended
@@ -77,7 +87,7 @@ demo-model: ready  ## train the demo model again, from nothing (more than an hou
 
 .PHONY: requirements
 requirements: ready-test  ## pin the requirements again (needs an index)
-	@for name in pip build runtime dev transformers; do \
+	@for name in pip build runtime ansible dev transformers peers; do \
 	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	        --no-emit-index-url --custom-compile-command 'make requirements' \
 	        --output-file requirements/$$name.txt requirements/$$name.in || exit 1; \

@@ -62,6 +62,22 @@ class Settings(BaseSettings):
         512, ge=0, description="Free MiB on the state tree's disk below which nothing starts."
     )
 
+    audit_grade: Literal["default", "strict"] = Field(
+        "default", description="strict: every piece of an answer is recorded before it is shown."
+    )
+    audit_quota_mib: int = Field(
+        0, ge=0, description="MiB that the log's database may have; 0 means its disk."
+    )
+    audit_warn_percent: int = Field(
+        80, ge=1, le=100, description="A disk of the log or its quota so full is reported."
+    )
+    audit_stop_percent: int = Field(
+        95, ge=1, le=100, description="A disk of the log or its quota so full ends prompts."
+    )
+    audit_ballast_mib: int = Field(
+        64, ge=0, description="MiB kept on the log's disk to record the end and the clean-up."
+    )
+
     converter: str = Field(
         "", description="Folder of llama.cpp's converter, to import Hugging Face folders; or none."
     )

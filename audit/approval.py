@@ -20,8 +20,8 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from audit.age import Identity
 from audit.errors import ApprovalError, NoteFormatError, NoteSignatureError
+from audit.keyfile import OfficerKey
 from audit.note import VerifierKey, is_origin, signature_line, split_note
 from audit.officers import GROUPS
 from audit.signer import NAME, signer_of, signing_key
@@ -145,7 +145,7 @@ class Request:
         """The statement with its signatures."""
         return f"{self.statement.text()}\n{''.join(self.lines)}"
 
-    def signed(self, identity: Identity) -> Request:
+    def signed(self, identity: OfficerKey) -> Request:
         """Add an officer's signature.
 
         Raises:

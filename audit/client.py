@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -31,8 +31,9 @@ __all__ = [
     "RecordType",
 ]
 
+_PIECE: Final = 64 * 1024  # bytes read at once
 _MAX_IDLE: Final = 32  # connections kept open between requests
-_UNAVAILABLE: Final = frozenset({"not_durable", "read_only"})
+_UNAVAILABLE: Final = frozenset({"no_room", "not_durable", "read_only"})
 
 
 class AuditClient:
@@ -121,6 +122,24 @@ class AuditClient:
             RecordRefusedError: if it is no word of a known witness about this log.
         """
         return _status_of(self._call({"op": "witness", "note": note}))
+
+    def subject_keys(self, indexes: Sequence[int]) -> list[str]:
+        """What there is of the keys that records about subjects need beside the officers' ones.
+
+        Args:
+            indexes: places of at most 1,000 records.
+
+        Returns:
+            For each the key in hexadecimal, `erased <index of the erasure's record>`, or nothing
+            where there is none.
+
+        Raises:
+            LogUnavailableError: if the writer does not answer, or the log is not open.
+        """
+        found = self._call({"op": "subject_keys", "indexes": list(indexes)}).get("keys")
+        if not isinstance(found, list) or len(found) != len(indexes):
+            raise _strange_reply()
+        return [str(word) for word in found]
 
     def decide(self, note: str, subject: str | None, salt: bytes) -> int:
         """Have carried out what two officers approved; returns the index of its record.
@@ -212,21 +231,19 @@ class AuditClient:
 
 
 def _send_and_receive(connection: socket.socket, frame: bytes, deadline: float) -> dict[str, Any]:
+    """Send a frame and read the one reply; a short one takes a single look at the socket."""
     connection.settimeout(_remaining(deadline))
     connection.sendall(frame)
-    length = body_length(_receive(connection, HEADER.size, deadline))
-    return decode_body(_receive(connection, length, deadline))
-
-
-def _receive(connection: socket.socket, count: int, deadline: float) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
+    received, wanted = bytearray(), HEADER.size
+    while len(received) < wanted:
         connection.settimeout(_remaining(deadline))
-        part = connection.recv(min(count - len(parts), 1 << 20))
+        part = connection.recv(_PIECE)
         if not part:
             raise EOFError("it closed the connection")
-        parts += part
-    return bytes(parts)
+        received += part
+        if wanted == HEADER.size and len(received) >= wanted:
+            wanted += body_length(bytes(received[: HEADER.size]))
+    return decode_body(bytes(received[HEADER.size : wanted]))
 
 
 def _remaining(deadline: float) -> float:

@@ -18,7 +18,8 @@ class LogUnavailableError(AuditError):
 
         Args:
             message: what happened and what to do about it.
-            code: the writer's (`not_durable`, `read_only`), or `unreachable` if none answered.
+            code: the writer's (`no_room`, `not_durable`, `read_only`), or `unreachable` if it gave
+                no answer.
         """
         super().__init__(message)
         self.code = code
@@ -130,6 +131,10 @@ class AgeFormatError(AuditError):
 
 class NoMatchingIdentityError(AuditError):
     """None of the given keys opens this age file."""
+
+
+class RecoveryError(AuditError):
+    """What was typed is not what stands on a recovery page."""
 
 
 class TwoOfficersNeededError(AuditError):

@@ -19,8 +19,7 @@ def encode_frame(message: dict[str, Any]) -> bytes:
         FrameError: if it is not JSON or longer than a frame may be.
     """
     try:
-        body = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        payload = body.encode()
+        payload = _ENCODER.encode(message).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise FrameError(f"The message is not JSON: {error}. Send plain JSON values.") from error
     if len(payload) > MAX_FRAME:
@@ -37,7 +36,7 @@ def decode_body(payload: bytes) -> dict[str, Any]:
         FrameError: if the bytes are not one JSON object.
     """
     try:
-        message = json.loads(payload, parse_constant=_refuse_constant)
+        message = _DECODER.decode(payload.decode())
     except (ValueError, RecursionError) as error:
         raise FrameError(f"The frame is not JSON: {error}. Send one JSON object.") from error
     if not isinstance(message, dict):
@@ -59,3 +58,7 @@ def body_length(header: bytes) -> int:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -1,8 +1,8 @@
 """Grants: what opens an epoch, sealed to each of the two groups of officers as an age file.
 
-Each grant holds the secret of the metadata and one of two shares of the secret of the contents. The
-latter is the bitwise sum of both shares, so one share alone says nothing about it: any officer
-searches metadata, contents open to one officer of each group together.
+Each grant holds the secret of the metadata and one of the two shares that the contents' secret
+consists of. One share alone opens no content: any officer searches metadata, contents open to one
+officer of each group together.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from audit.age import Identity, decrypt, encrypt
+from audit.age import decrypt, encrypt
 from audit.errors import AgeFormatError, NoMatchingIdentityError, TwoOfficersNeededError
 from audit.officers import GROUPS, Officers
 from audit.ratchet import SECRET_SIZE
-from audit.secret import hexlify, random_secret, wipe, xor
+from audit.secret import hexlify, random_secret, wipe
+from audit.stanza import Opener
 
 LETTERS: Final = dict(zip(GROUPS, "AB", strict=True))
 _TITLE: Final = "cloister-audit/v2 share"
@@ -51,7 +52,7 @@ class EpochSecrets:
         return len(self.shares) == len(GROUPS)
 
     def contents(self) -> bytearray:
-        """`C[0]`: the bitwise sum of both shares.
+        """`C[0]`: the shares of both groups, one behind the other.
 
         Raises:
             TwoOfficersNeededError: if a group's share is missing, naming the group.
@@ -64,7 +65,7 @@ class EpochSecrets:
                     f"officers together: add the key of an officer of the group {group} with "
                     "--key. One key alone searches metadata: cloister-audit search."
                 )
-        return xor(*(self.shares[group] for group in GROUPS))
+        return bytearray().join(self.shares[group] for group in GROUPS)
 
 
 def grant_name(epoch: int, group: str) -> str:
@@ -100,7 +101,7 @@ def seal_grants(
 
 
 def open_grants(
-    grants: Mapping[str, bytes], identities: Sequence[Identity], origin: str, epoch: int
+    grants: Mapping[str, bytes], identities: Sequence[Opener], origin: str, epoch: int
 ) -> EpochSecrets:
     """Put an epoch's secrets together; with keys of one group, only that of the metadata.
 

@@ -42,7 +42,7 @@ class Index:
             secret: `M[0]` of the epoch, 32 bytes; read, not kept.
         """
         self._key = bytearray(SECRET_SIZE)
-        self._known: dict[tuple[str, str], bytes] = {}
+        self._known: dict[tuple[str, str], hmac.HMAC] = {}
         HKDFExpand(hashes.SHA256(), SECRET_SIZE, _INDEX).derive_into(secret, self._key)
 
     def trapdoor(self, field: str, value: str) -> bytes:
@@ -60,23 +60,24 @@ class Index:
             meta: values by field; a field without one is marked as the empty text.
             index: the record's place in the log.
         """
-        return b"".join(
-            _mark(self._repeated(field, meta.get(field, "")), index) for field in MARKED
-        )
+        place = index.to_bytes(8, "big")
+        return b"".join(self._mark(field, meta.get(field, ""), place) for field in MARKED)
 
     def erase(self) -> None:
         """Overwrite the key, and forget what was made with it."""
         wipe(self._key)
         self._known.clear()
 
-    def _repeated(self, field: str, value: str) -> bytes:
-        """A trapdoor that is likely to be wanted again: tasks and models are few."""
-        known = self._known.get((field, value))
-        if known is None:
-            known = self.trapdoor(field, value)
+    def _mark(self, field: str, value: str, place: bytes) -> bytes:
+        """One mark; keyed once for a value that is wanted again: tasks and models are few."""
+        keyed = self._known.get((field, value))
+        if keyed is None:
+            keyed = hmac.new(self.trapdoor(field, value), digestmod="sha256")
             if len(self._known) < _KEPT and field != "begin":
-                self._known[field, value] = known
-        return known
+                self._known[field, value] = keyed
+        mark = keyed.copy()
+        mark.update(place)
+        return mark.digest()[:MARK_SIZE]
 
 
 def marked_values(meta: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from audit.age import Identity
 from audit.blob import CONTENT, META, log_id, unpack_content, unseal
 from audit.errors import (
     AgeFormatError,
@@ -27,6 +26,7 @@ from audit.leaf import HEADER_SIZE, NO_HASH, Leaf, LeafFlag
 from audit.payloads import EpochOpen, parse_plain
 from audit.ratchet import CONTENTS, METADATA, NO_SUBJECT_KEY, Ratchet
 from audit.rows import Records, Row
+from audit.stanza import Opener
 from audit.subject import RecordKeys
 
 _CHUNK: Final = 256  # records read by one query
@@ -93,7 +93,7 @@ def epoch_spans(openings: Sequence[tuple[int, int, EpochOpen]], size: int) -> li
 
 
 def epoch_secrets(
-    spans: Sequence[EpochSpan], identities: Sequence[Identity], *, contents: bool = True
+    spans: Sequence[EpochSpan], identities: Sequence[Opener], *, contents: bool = True
 ) -> tuple[dict[int, EpochSecrets], dict[int, AuditError]]:
     """Put together the secrets of each epoch that these keys open.
 

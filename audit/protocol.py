@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class RecordType(StrEnum):
@@ -37,13 +38,25 @@ class Receipt:
     root: str
     checkpoint: str
 
+    def to_json(self) -> dict[str, Any]:
+        """Its fields by name."""
+        return {
+            "event": self.event,
+            "index": self.index,
+            "leaf": self.leaf,
+            "size": self.size,
+            "root": self.root,
+            "checkpoint": self.checkpoint,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class LogStatus:
     """How the log stands.
 
     Attributes:
-        health: `ok`, `not_durable` (resumes by itself) or `read_only` (needs an operator).
+        health: `ok`, `no_room` (takes all but prompts), `not_durable` (resumes by itself) or
+            `read_only` (needs an operator).
         reason: why it is not `ok`, with the remedy; empty if it is.
         origin: name of this log.
         vkey: verifier key of the first epoch (signed-note form), the root of trust.
@@ -55,6 +68,8 @@ class LogStatus:
         witnessed_at: when that was, seconds since 1970, or None.
         started: when the writer started, seconds since 1970.
         last_commit: when it last made records durable, seconds since 1970, or None.
+        used: share of its fullest disk or of its quota that is in use, 0 to 1.
+        warning: what will stop it soon, with the remedy; empty if nothing will.
     """
 
     health: str
@@ -69,3 +84,15 @@ class LogStatus:
     witnessed_at: int | None
     started: float
     last_commit: float | None
+    used: float
+    warning: str
+
+
+def failure(code: str, message: str) -> dict[str, Any]:
+    """The reply to a request that was not done.
+
+    Args:
+        code: `bad_request`, `refused`, `no_room`, `not_durable` or `read_only`.
+        message: what was wrong, with the remedy.
+    """
+    return {"ok": False, "error": {"code": code, "message": message}}

@@ -17,16 +17,16 @@ from audit.rows import LogRows, Records
 
 DAY: Final = 86_400_000_000_000  # nanoseconds
 
-_MASK: Final = 0x30  # of a leaf's flags
+_MASK: Final = 0x60  # of a leaf's flags
 
 
 class Retention(IntEnum):
     """Class of a record, as two bits of its flags."""
 
     STANDARD = 0x00
-    SHORT = 0x10
-    LONG = 0x20
-    PERMANENT = 0x30
+    SHORT = 0x20
+    LONG = 0x40
+    PERMANENT = 0x60
 
     @property
     def label(self) -> str:

@@ -7,11 +7,12 @@ every proof still holds.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from audit.errors import LeafFormatError, LogFormatError
+from audit.index import MARKS_SIZE
 from audit.leaf import Leaf, leaf_hash
 from audit.merkle import STORED_LEVELS, Frontier, node_hash, subtrees
 
@@ -118,6 +119,15 @@ class LogRows:
         ).fetchone()
         return None if row is None else int(row[0])
 
+    def known(self, events: Sequence[bytes]) -> set[bytes]:
+        """Those of the given event ids that have a record, in one look."""
+        holes = ",".join("?" * len(events))
+        found = self._connection.execute(
+            f"SELECT substr(leaf, 57, 16) FROM leaves WHERE substr(leaf, 57, 16) IN ({holes})",  # noqa: S608 - question marks
+            events,
+        )
+        return {bytes(event) for (event,) in found}
+
     def openings(self, start: int, end: int) -> list[int]:
         """Indexes of the epoch-open records from `start` up to before `end`, in order.
 
@@ -177,6 +187,27 @@ class LogRows:
         )
         for index, leaf, meta, content in found:
             yield Row(index, leaf, meta, content)
+
+    def marked(self, start: int, end: int) -> list[Row]:
+        """The records from `start` up to before `end`, in order, with the marks of their metadata.
+
+        What a search looks at: no sealed text is read from the disk.
+        """
+        found = self._connection.execute(
+            "SELECT l.idx, l.leaf, substr(b.meta, 1, ?) FROM leaves l LEFT JOIN blobs b USING (idx)"
+            " WHERE l.idx >= ? AND l.idx < ? ORDER BY l.idx",
+            (MARKS_SIZE, start, end),
+        )
+        return [Row(index, leaf, marks, None) for index, leaf, marks in found]
+
+    def metadata(self, index: int) -> Iterator[Row]:
+        """One record with its metadata blob alone; none if it is not there."""
+        found = self._connection.execute(
+            "SELECT l.leaf, b.meta FROM leaves l LEFT JOIN blobs b USING (idx) WHERE l.idx = ?",
+            (index,),
+        )
+        for leaf, meta in found:
+            yield Row(index, leaf, meta, None)
 
     def leaves(self, start: int, end: int) -> list[bytes]:
         """The leaves from `start` up to before `end`, in order.

@@ -30,11 +30,6 @@ def wipe(buffer: bytearray) -> None:
     buffer[:] = bytes(len(buffer))
 
 
-def xor(left: bytes | bytearray, right: bytes | bytearray) -> bytearray:
-    """Combine two buffers of equal length bit by bit."""
-    return bytearray(a ^ b for a, b in zip(left, right, strict=True))
-
-
 def hexlify(buffer: bytearray) -> bytearray:
     """Write a secret in hexadecimal without an intermediate `bytes` of the whole."""
     digits = b"0123456789abcdef"

@@ -13,12 +13,16 @@ records are about the same subject.
 from __future__ import annotations
 
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from audit.errors import ErasedError, KeyFileError
 
 KEY_SIZE: Final = 32  # bytes, of a subject's key and of the link secret
 ID_SIZE: Final = 16  # bytes; a subject's random name, and the bond that hides it
 
+_ERASED: Final = "erased"
 _RECORD: Final = b"cloister-audit/v2 subject record\0"
 _BOND: Final = b"cloister-audit/v2 subject bond\0"
 _HANDLE: Final = b"cloister-audit/v2 subject handle\0"
@@ -83,3 +87,30 @@ def handle(link: bytes, name: str) -> bytes:
         name: the subject's plain name.
     """
     return hmac.digest(link, _HANDLE + name.encode(), "sha256")[:ID_SIZE]
+
+
+def word_of(found: bytes | ErasedError | None) -> str:
+    """How writer and exports say what there is of a record's key.
+
+    Args:
+        found: the key, that its subject was erased, or None for a key that is lost.
+    """
+    if isinstance(found, ErasedError):
+        return f"{_ERASED} {found.by}"
+    return "" if found is None else found.hex()
+
+
+def key_of_word(word: str) -> bytes:
+    """The key of a record, from the word of the writer or an export.
+
+    Raises:
+        ErasedError: if the subject was erased.
+        KeyFileError: if the key is lost.
+    """
+    match word.split(" "):
+        case [erased, by] if erased == _ERASED and by.isdigit():
+            raise ErasedError(int(by))
+        case [key] if len(key) == 2 * KEY_SIZE:
+            with suppress(ValueError):
+                return bytes.fromhex(key)
+    raise KeyFileError("it is about a subject, and there is no key for it here")

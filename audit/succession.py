@@ -246,6 +246,11 @@ class Succession:
             self._report.remarks.append(
                 f"record {index}: {len(events)} prompts had no answer when the writer stopped"
             )
+        if "until" in payload:
+            self._report.remarks.append(
+                f"record {index}: the log was {payload.get('fault')} from {payload.get('since')} "
+                f"to {payload['until']} and refused {payload.get('refused')} records"
+            )
 
     def _enter(self, leaf: Leaf, opening: EpochOpen | None) -> None:
         """Go on in this leaf's epoch, as far as its opening can be trusted."""

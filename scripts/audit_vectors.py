@@ -22,12 +22,14 @@ from audit.approval import Action, Request, Statement, commitment
 from audit.blob import CONTENT, META, log_id, seal
 from audit.consistency import consistency_path
 from audit.cosign import Witness, cosign
+from audit.hybrid import HybridIdentity
 from audit.index import Index
 from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier, NodeReader, inclusion_path, node_hash
 from audit.note import Checkpoint, VerifierKey, sign_checkpoint
 from audit.proof import format_proof
 from audit.ratchet import CONTENTS, METADATA, NO_SUBJECT_KEY, Ratchet
+from audit.recovery import KeyKind, recovery_lines
 from audit.signer import signer_of
 from audit.subject import Subject, bond, handle, record_key
 
@@ -66,7 +68,7 @@ def vectors() -> dict[str, Any]:
         "format": "cloister-audit/v2",
         "origin": ORIGIN,
         "M0": _count(0x00).hex(),
-        "C0": _count(0x20).hex(),
+        "C0": _shares().hex(),
         "signing_key": _count(0x40).hex(),
         "witness_key": _count(0x60).hex(),
         "subject_key": SUBJECT.key.hex(),
@@ -89,12 +91,26 @@ def vectors() -> dict[str, Any]:
         ],
         "witness_vkey": str(laptop),
         "cosigned": cosign(note, laptop.name, witness, WALL // 1_000_000_000),
+        "officers_keys": _officers_keys(_count(0xC0)),
+    }
+
+
+def _officers_keys(secret: bytes) -> dict[str, Any]:
+    """One secret as a key of each kind, and its recovery pages."""
+    return {
+        "secret": secret.hex(),
+        "x25519": {"identity": str(Identity(secret)), "recipient": Identity(secret).recipient},
+        "mlkem768x25519": {
+            "identity": str(HybridIdentity(secret)),
+            "recipient": HybridIdentity(secret).recipient,
+        },
+        "recovery_lines": {str(int(kind)): recovery_lines(kind, secret) for kind in KeyKind},
     }
 
 
 def _records(log: bytes, index: Index) -> list[dict[str, str]]:
     metadata = Ratchet(bytearray(_count(0x00)), METADATA)
-    contents = Ratchet(bytearray(_count(0x20)), CONTENTS)
+    contents = Ratchet(bytearray(_shares()), CONTENTS)
     found, before = [], NO_HASH
     for number in range(RECORDS):
         header = _leaf(number, before, index).header()
@@ -171,6 +187,11 @@ def _reader(leaves: list[bytes]) -> NodeReader:
 
 def _key(start: int) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(_count(start))
+
+
+def _shares() -> bytes:
+    """Those of both groups."""
+    return _count(0x20) + _count(0xC0)
 
 
 def _count(start: int) -> bytes:

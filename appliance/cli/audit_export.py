@@ -9,10 +9,10 @@ from typing import Any
 from appliance.cli.common import actor
 from audit.cli.progress import show_progress
 from audit.client import AuditClient, RecordType
-from audit.decisions import Ledger
 from audit.export.make import Exported, begun, between, make_export, whole
+from audit.onefile import build_tool
 from audit.reader import open_rows
-from audit.vault import Vault
+from audit.writerkeys import WriterKeys
 
 
 def exported(
@@ -41,9 +41,8 @@ def exported(
     _record(log, "begun", asked, reason)
     with open_rows(folder) as rows:
         facts = begun(out) or between(rows, whole(rows), _ns(since), _ns(until))
-        keys = Vault(folder, Ledger.read(rows).erased)
-        keys.load()
-        done = make_export(rows, out, facts, show_progress("exported"), keys)
+        progress, keys = show_progress("exported"), WriterKeys(log)
+        done = make_export(rows, out, facts, progress, keys=keys, tool=build_tool())
     found = {"records": facts.size, "first": facts.first, "end": facts.end, "sha256": done.digest}
     _record(log, "finished", found, reason)
     return done

@@ -11,14 +11,14 @@ from appliance.cli.common import console, json_option, print_json
 from appliance.host.doctor import Finding, State, examine
 from appliance.settings import Settings
 
-_STYLE = {State.OK: "green", State.BAD: "bold red"}
+_STYLE = {State.OK: "green", State.WARN: "yellow", State.BAD: "bold red"}
 
 
 @click.command("doctor")
 @json_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """Check the host, the models, the log and the sockets; exit 0 only when all is well.
+    """Check the host, the models, the log and the sockets; exit 0 when nothing is bad.
 
     \b
     Examples:
@@ -30,7 +30,7 @@ def command(context: click.Context, as_json: bool) -> None:
         print_json([asdict(finding) for finding in findings])
     else:
         _print(findings)
-    context.exit(int(any(finding.state is not State.OK for finding in findings)))
+    context.exit(int(any(finding.state is State.BAD for finding in findings)))
 
 
 def _print(findings: list[Finding]) -> None:

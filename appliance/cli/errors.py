@@ -10,6 +10,7 @@ import tomllib
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from appliance.bundle.errors import BundleError
 from appliance.catalogue.errors import CatalogueError
 from appliance.database.errors import DatabaseError
 from appliance.engine.errors import EngineError, OptionsError
@@ -22,6 +23,7 @@ from audit.errors import AuditError
 _EXPECTED = (
     HostError,
     AuditError,
+    BundleError,
     CatalogueError,
     DatabaseError,
     EngineError,

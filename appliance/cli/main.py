@@ -17,6 +17,7 @@ _GROUPS: Final = {
     "user": "Accounts: add, list, disable, reset.",
     "key": "API keys: add, list, revoke.",
     "audit": "The log: status, verify.",
+    "bundle": "Offline bundles: build, verify, inspect, unpack.",
 }
 
 

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from appliance.catalogue.room import available_memory
 from appliance.cli.common import actor, json_option, open_log, print_json, size
+from appliance.cli.telling import TerminalTeller
 from appliance.engine.admin_client import EngineAdmin
 from appliance.engine.budget import fits
 from appliance.host.programs import engine_options
@@ -37,7 +28,6 @@ from audit.client import AuditClient, RecordType
 _ASK_SECONDS = 10.0
 # llama.cpp's threads wait for each other: whoever takes the processor from one of them stops all.
 _NICE = 10
-_FEW = 100_000  # below it a bar counts pieces, above it bytes
 
 
 @click.command("import")
@@ -114,35 +104,13 @@ def _free(engine: EngineAdmin) -> int:
     return max(0, available_memory() - mapped)
 
 
-class _Teller:
+class _Teller(TerminalTeller):
     """Says on standard error how it goes, and records what happened."""
 
     def __init__(self, log: AuditClient) -> None:
         """Nothing is under way."""
+        super().__init__()
         self._log = log
-        self._console = Console(stderr=True)
-
-    @contextmanager
-    def step(self, text: str) -> Iterator[None]:
-        """Something begins that lasts a while."""
-        with self._console.status(text) if self._console.is_terminal else nullcontext():
-            yield
-        click.echo(f"{text}: done", err=True)
-
-    @contextmanager
-    def bar(self, text: str, total: int) -> Iterator[Callable[[int], object]]:
-        """Something begins whose progress is known."""
-        counted = (
-            (MofNCompleteColumn(),)
-            if total < _FEW
-            else (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        )
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counted)
-        hidden = not self._console.is_terminal
-        with Progress(*columns, console=self._console, transient=True, disable=hidden) as progress:
-            task = progress.add_task(text, total=total)
-            yield lambda more: progress.advance(task, more)
-        click.echo(f"{text}: done", err=True)
 
     @contextmanager
     def publishing(self, imported: Imported) -> Iterator[None]:

@@ -97,7 +97,7 @@ def run(
         open_log(settings) as log,
         EngineClient(settings.engine_socket) as engine,
         # Closed also at Ctrl-C: that cancels at the engine and records the answer so far.
-        closing(Pipeline(engine, log).run(work)) as events,
+        closing(Pipeline(engine, log, settings.audit_grade).run(work)) as events,
     ):
         began, finished = _follow(events, stream=not as_json)
     if as_json:

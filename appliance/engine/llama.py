@@ -285,7 +285,7 @@ def _context_params(nature: Nature, request_context: int, options: EngineOptions
     shared = not options.exact
     params.n_ctx = options.kv_tokens(request_context)
     params.n_batch = params.n_ubatch = options.step_capacity
-    params.n_seq_max = options.sequences + (options.prefixes if shared else 0)
+    params.n_seq_max = options.slots
     params.n_outputs_max = options.outputs
     params.kv_unified = shared
     params.flash_attn_type = _FLASH[options.flash_attention]

@@ -87,10 +87,18 @@ class EngineOptions:
         return max(self.step_tokens, self.answer_capacity)
 
     @property
+    def slots(self) -> int:
+        """Sequence ids of llama.cpp: of live sequences, and of kept beginnings behind them."""
+        return self.sequences + (0 if self.exact else self.prefixes)
+
+    @property
     def outputs(self) -> int:
-        """Tokens of one decode step that get probabilities, at most."""
+        """Tokens of one decode step that get probabilities, at most.
+
+        llama.cpp gives up on fewer than it has sequence ids.
+        """
         drafts = 0 if self.exact else self.drafts
-        return min(self.sequences + drafts, self.answer_capacity)
+        return max(min(self.sequences + drafts, self.answer_capacity), self.slots)
 
     @property
     def reading_texts(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from appliance.engine.costs import StepCosts
+from appliance.engine.lookup import NONE, Guesses
 from appliance.engine.options import EngineOptions
 from appliance.engine.portions import Portions, divide
 from appliance.engine.sequence import Group, Sequence
@@ -27,6 +29,7 @@ class Planner:
     def __init__(self, stepper: Stepper, options: EngineOptions, sharing: Sharing) -> None:
         """Nothing has been measured."""
         self.portions = Portions(options.step_tokens)
+        self.costs = StepCosts()
         self._stepper = stepper
         self._options = options
         self._sharing = sharing
@@ -49,14 +52,20 @@ class Planner:
     def answers(self, places: list[Place], guess: bool) -> list[Output]:
         """Fill a step with the next tokens of answers and with guesses; who gets logits."""
         self._stepper.clear()
-        room = self._options.answer_capacity - sum(member.pending for _, member in places)
-        drafts = min(self._options.drafts, room) if guess else 0
-        outputs: list[Output] = []
-        for group, member in places:
-            guesses = self._stepper.guesses(member, drafts)
-            drafts -= len(guesses)
-            outputs.append((group, member, self._stepper.add(member, member.pending, guesses)))
-        return outputs
+        drafts = [self._stepper.guesses(member) if guess else NONE for _, member in places]
+        counts = self._worth(places, drafts)
+        return [
+            (group, member, self._stepper.add(member, member.pending, draft.tokens[:count]))
+            for (group, member), draft, count in zip(places, drafts, counts, strict=True)
+        ]
+
+    def _worth(self, places: list[Place], drafts: list[Guesses]) -> list[int]:
+        """How many guesses of each sequence are decoded."""
+        if not any(draft.tokens for draft in drafts):
+            return [0] * len(drafts)
+        known = sum(member.pending for _, member in places)
+        room = min(self._options.drafts, self._options.answer_capacity - known)
+        return self.costs.worth(known, [draft.chances for draft in drafts], max(0, room))
 
     def prompts(self, places: list[Place], answers: int, steps: int) -> list[Output]:
         """Fill a step with pieces of prompts; who gets logits, in the order of the batch.

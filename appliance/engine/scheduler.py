@@ -227,10 +227,14 @@ class Scheduler:
         events: list[Event] = []
         began = time.perf_counter()
         for places in by_adapter(answers):
-            more, goes_on = self._decode(self._planner.answers(places, guess=not self._cramped))
+            started = time.perf_counter()
+            outputs = self._planner.answers(places, guess=not self._cramped)
+            tokens = self._stepper.planned
+            more, goes_on = self._decode(outputs)
             events += more
             if not goes_on:
                 return events
+            self._planner.costs.took(tokens, time.perf_counter() - started)
         if answers:
             self._planner.portions.answered(time.perf_counter() - began)
         sets = by_adapter(prompts)

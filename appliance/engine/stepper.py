@@ -18,7 +18,7 @@ from appliance.engine.llama import (
     memory_seq_rm,
     use_adapter,
 )
-from appliance.engine.lookup import Lookup
+from appliance.engine.lookup import NONE, Guesses, Habits, Lookup
 from appliance.engine.options import EngineOptions
 from appliance.engine.sampling import LogprobTable, Sampler, TokenLogprobs
 from appliance.engine.sequence import Finish, Sequence, ending
@@ -55,6 +55,7 @@ class Stepper:
         self._planned: list[tuple[Sequence, int]] = []
         self._rows: dict[int, int] = {}
         self._drafts: dict[int, list[int]] = {}
+        self._habits = Habits()
         self._tables: dict[int, LogprobTable] = {}
         self._logits: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
         self._best: list[int] = []
@@ -86,7 +87,7 @@ class Stepper:
         """Make what a sequence needs to sample, when it first leaves the queue."""
         guessable = sequence.grammar is None and sequence.sampling.top_logprobs is None
         if self._draft and guessable:
-            sequence.lookup = Lookup()
+            sequence.lookup = Lookup(self._habits, prompt_length)
         if not sequence.sampling.is_argmax:
             sequence.sampler = Sampler(sequence.sampling, sequence.seed, self._loaded)
             for token in sequence.tokens[prompt_length:]:
@@ -158,12 +159,11 @@ class Stepper:
             self._drafts[row] = guesses
         return row
 
-    def guesses(self, sequence: Sequence, room: int) -> list[int]:
-        """What may follow a sequence's last token: at most `room` tokens, often none."""
+    def guesses(self, sequence: Sequence) -> Guesses:
+        """What may follow a sequence's last token, often nothing."""
         if sequence.lookup is None:
-            return []
-        most = min(self._draft, room, sequence.room - 1)
-        return sequence.lookup.draft(sequence.tokens, most)
+            return NONE
+        return sequence.lookup.draft(sequence.tokens, min(self._draft, sequence.room - 1))
 
     def decode(self) -> bool:
         """Run the step; False, with all as before, if the KV cache has no room for it.

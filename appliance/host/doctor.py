@@ -46,12 +46,19 @@ class State(StrEnum):
     """How one check came out."""
 
     OK = "ok"
+    WARN = "warn"
     BAD = "bad"
+
+
+class _Warning(Exception):
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what was found and, where it is bad, what to do."""
+    """One check: what was found and, where it is not well, what to do."""
 
     check: str
     state: State
@@ -64,6 +71,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for name, check in _CHECKS.items():
         try:
             yield Finding(name, State.OK, check(settings))
+        except _Warning as warning:
+            yield Finding(name, State.WARN, str(warning), warning.remedy)
         except HostError as error:
             yield Finding(name, State.BAD, error.message, error.remedy)
         except (AuditError, EngineError) as error:
@@ -150,13 +159,27 @@ def _log(settings: Settings) -> str:
         status = client.status()
         after = _last_head(settings.head_log)
     if status.health != "ok":
-        raise HostError("The log takes no records.", status.reason)
+        taken = "prompts" if status.health == "no_room" else "records"
+        raise HostError(f"The log takes no {taken}.", status.reason)
     if not before <= status.size <= after:
         raise HostError(
             f"The log has {status.size} records, but its head has seen {after}.",
             "Stop Cloister and run: cloister audit verify",
         )
     return f"{status.size} records, epoch {status.epoch}, as its head says"
+
+
+def _room(settings: Settings) -> str:
+    with closing(AuditClient(settings.audit_socket, _ASK_SECONDS)) as client:
+        status = client.status()
+    found = f"{status.used:.0%} of the log's disk or quota in use"
+    if status.warning:
+        raise _Warning(found, status.warning)
+    return found
+
+
+def _grade(settings: Settings) -> str:
+    return _GRADES[settings.audit_grade]
 
 
 def _witness(settings: Settings) -> str:
@@ -227,6 +250,10 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_GRADES: Final = {
+    "default": "default: an answer ends only when its record is durable",
+    "strict": "strict: each piece of an answer is shown only when its record is durable",
+}
 _CHECKS: Final[dict[str, Callable[[Settings], str]]] = {
     "python": _python,
     "settings": _settings,
@@ -237,6 +264,8 @@ _CHECKS: Final[dict[str, Callable[[Settings], str]]] = {
     "database": _database,
     "running": _running,
     "log": _log,
+    "room": _room,
+    "grade": _grade,
     "witness": _witness,
     "engine": _engine,
     "listening": _listening,

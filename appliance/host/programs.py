@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 from appliance.engine.client import EngineClient
 from appliance.engine.errors import EngineError
@@ -47,11 +49,23 @@ def _writer(settings: Settings) -> tuple[str, ...]:
     return (
         f"--dir={settings.audit}",
         f"--head={settings.head_log}",
-        f"--socket={settings.audit_socket}",
+        f"--socket={_listened(settings.audit_socket)}",
         f"--officers={settings.officers}",
         f"--origin={settings.appliance_id}/audit",
         *(f"--retain={name}={days}" for name, days in kept.items() if days),
+        f"--quota-mib={settings.audit_quota_mib}",
+        f"--warn-percent={settings.audit_warn_percent}",
+        f"--stop-percent={settings.audit_stop_percent}",
+        f"--ballast-mib={settings.audit_ballast_mib}",
     )
+
+
+def _listened(socket: Path) -> Path:
+    """Where a socket really is: on a host links lead into a folder of each program.
+
+    So no program can take another one's name while that one is down.
+    """
+    return Path(os.readlink(socket)) if socket.is_symlink() else socket
 
 
 def engine_options(settings: Settings) -> EngineOptions:
@@ -74,9 +88,9 @@ def engine_options(settings: Settings) -> EngineOptions:
 
 def _engine(settings: Settings) -> tuple[str, ...]:
     return (
-        f"--socket={settings.engine_socket}",
+        f"--socket={_listened(settings.engine_socket)}",
         f"--models={settings.models}",
-        f"--run-dir={settings.run}",
+        f"--run-dir={_listened(settings.engine_socket).parent}",
         f"--state-dir={settings.engine}",
         *engine_options(settings).arguments(),
         *_residency(settings).arguments(),
@@ -100,7 +114,8 @@ def _log_takes_records(settings: Settings) -> Callable[[], bool]:
                 return False
         if status.health == "read_only":
             raise ProcessFailedError("The log takes no records.", status.reason)
-        return status.health == "ok"
+        # Without room for prompts the pages must come up all the same: somebody has to clean up.
+        return status.health in {"ok", "no_room"}
 
     return ready
 

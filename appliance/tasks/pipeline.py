@@ -7,13 +7,14 @@ Rules, in this order:
    engine error, a hang-up, an unknown model. The end record's `outcome` says which.
 3. The end record is durable before the answer counts as finished. Where the log does not take it
    the caller learns of a failure, and never of `Finished`.
+4. In the grade `strict` each piece of the answer has a record that is durable before it is yielded.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from appliance.engine.client import AnswerStream, EngineClient
 from appliance.engine.errors import CANCELLED, EngineError
@@ -23,22 +24,28 @@ from appliance.tasks.checks import Check
 from appliance.tasks.found import Found
 from appliance.tasks.gathering import Gathering
 from appliance.tasks.records import begin_content, begin_meta, end_meta
+from appliance.tasks.strict import Grade, release_recorded
 from appliance.tasks.work import Began, Delta, Event, Failed, Finished, Kind, Work
 from audit.client import AuditClient, Receipt, RecordType
 from audit.errors import AuditError, LogUnavailableError
 
 _logger = logging.getLogger(__name__)
 _LOG_RETRY_SECONDS = 5
+_FULL = (
+    "The disk of the audit log is nearly full, so no more requests are taken. "
+    "Tell an administrator: cloister doctor says what to clear."
+)
 _CANCELLED = "cancelled"  # outcome, and finish reason of a text
 
 
 class Pipeline:
     """Runs requests; one is enough for all threads of a process."""
 
-    def __init__(self, engine: EngineClient, log: AuditClient) -> None:
-        """Ask `engine`, record in `log`."""
+    def __init__(self, engine: EngineClient, log: AuditClient, grade: Grade = "default") -> None:
+        """Ask `engine`, record in `log`, and show nothing sooner than `grade` allows."""
         self._engine = engine
         self._log = log
+        self._grade = grade
 
     def run(self, work: Work) -> Generator[Event]:
         """Run one request.
@@ -54,7 +61,7 @@ class Pipeline:
             metrics.UNRECORDED.labels("begin").inc()
             yield _log_failed(error)
             return
-        yield from _Run(self._engine, self._log, work).events()
+        yield from _Run(self._engine, self._log, work, self._grade).events()
 
     def cancel(self, record_id: str) -> bool:
         """Stop a request that runs; its stream then finishes with reason `cancelled`.
@@ -83,7 +90,8 @@ class Pipeline:
 class _Run:
     """One request whose begin record is durable."""
 
-    def __init__(self, engine: EngineClient, log: AuditClient, work: Work) -> None:
+    def __init__(self, engine: EngineClient, log: AuditClient, work: Work, grade: Grade) -> None:
+        self._grade = grade
         self._engine = engine
         self._log = log
         self._work = work
@@ -126,12 +134,26 @@ class _Run:
         with self._open() as stream:
             self._identity = stream.identity
             yield Began(self._work.record_id, stream.identity)
-            for chunk in stream:
-                gathered.add(chunk)
-                if chunk.text and self._first_token is None:
-                    self._first_token = time.monotonic()
-                yield Delta(chunk.text, chunk.index, chunk.body)
+            try:
+                yield from self._released(self._deltas(stream, gathered))
+            except AuditError as error:
+                metrics.UNRECORDED.labels("part").inc()
+                self._end_quietly("error:log_unavailable")
+                yield _log_failed(error)
+                return
         yield self._finished()
+
+    def _deltas(self, stream: AnswerStream, gathered: Gathering) -> Generator[Delta]:
+        for chunk in stream:
+            gathered.add(chunk)
+            if chunk.text and self._first_token is None:
+                self._first_token = time.monotonic()
+            yield Delta(chunk.text, chunk.index, chunk.body)
+
+    def _released(self, deltas: Iterable[Delta]) -> Iterable[Delta]:
+        if self._grade == "default":
+            return deltas
+        return release_recorded(deltas, self._log, self._work)
 
     def _open(self) -> AnswerStream:
         body = {**self._work.body, "stream_options": {"include_usage": True}}
@@ -195,6 +217,8 @@ class _Run:
 
 def _log_failed(error: AuditError) -> Failed:
     if isinstance(error, LogUnavailableError):
+        if error.code == "no_room":
+            return Failed(503, "log_full", _FULL, _LOG_RETRY_SECONDS)
         return Failed(
             503,
             "log_unavailable",

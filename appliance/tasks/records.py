@@ -38,6 +38,11 @@ def begin_content(work: Work) -> dict[str, Any]:
     return dict(work.body)
 
 
+def part_meta(work: Work, number: int) -> dict[str, Any]:
+    """Metadata of the record of one piece of an answer; the first has the number 1."""
+    return {**_common(work), "begin": work.record_id, "part": number, "outcome": "part"}
+
+
 def end_meta(
     work: Work,
     gathered: Gathering | Found,

@@ -13,7 +13,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from appliance.settings import Settings
 from appliance.web import access, api, errors, health, security
 from appliance.web.guard import guard
-from appliance.web.navigation import navigation
+from appliance.web.log import outside, records, taking, together
+from appliance.web.navigation import log_tabs, navigation
 from appliance.web.notes import note_of_request
 from appliance.web.pages import (
     account,
@@ -31,7 +32,22 @@ from appliance.web.services import install, open_services
 from appliance.web.session import csrf_token, load_session
 from appliance.web.words import bytes_in_words, clock, in_order, instant, moment, role_title
 
-_PAGES: Final = (signin, home, task, receipts, account, keys, people, models, log, system)
+_PAGES: Final = (
+    signin,
+    home,
+    task,
+    receipts,
+    account,
+    keys,
+    people,
+    models,
+    log,
+    records,
+    together,
+    taking,
+    outside,
+    system,
+)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -76,6 +92,7 @@ def _prepare_templates(app: Flask, settings: Settings) -> None:
         appliance=settings.appliance_id,
         version=_version(),
         navigation=navigation,
+        log_tabs=log_tabs,
         csrf_token=csrf_token,
         note_of_request=note_of_request,
     )

@@ -23,6 +23,7 @@ from appliance.engine.errors import EngineError
 from appliance.tasks.metrics import REGISTRY
 from appliance.web.api.errors import json_response
 from appliance.web.client import address
+from appliance.web.log_numbers import LogNumbers
 from appliance.web.services import services
 from appliance.web.worker import state
 from audit.errors import AuditError
@@ -75,10 +76,11 @@ def readyz() -> Response:
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """Numbers of all workers together, then the engine's, in Prometheus' text format."""
+    """Numbers of all workers, of the log and of the engine, in Prometheus' text format."""
     if not _may_look():
         raise Forbidden
     text = generate_latest(_all_workers()).decode()
+    text += generate_latest(_log_metrics()).decode()
     return Response(text + _engine_metrics(), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -116,7 +118,8 @@ def _log() -> Part:
         status = services().log.status()
     except AuditError as error:
         return Part("log", False, str(error))
-    return Part("log", status.health == "ok", status.reason or f"{status.size} records")
+    detail = status.reason or status.warning or f"{status.size} records"
+    return Part("log", status.health == "ok", detail)
 
 
 def _engine() -> Part:
@@ -140,6 +143,16 @@ def _all_workers() -> CollectorRegistry:
     together = CollectorRegistry()
     MultiProcessCollector(together)  # type: ignore[no-untyped-call] # the library is not annotated
     return together
+
+
+def _log_metrics() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    try:
+        status = services().log.status()
+    except AuditError:
+        status = None
+    registry.register(LogNumbers(status, services().settings.audit_grade))
+    return registry
 
 
 def _engine_metrics() -> str:

@@ -38,6 +38,21 @@ _MENU: Final = (
 )
 
 
+_TABS: Final = (
+    ("log.show", "Overview"),
+    ("records.show", "Records"),
+    ("together.show", "Openings"),
+    ("taking.show", "Export"),
+    ("outside.show", "Witnesses"),
+)
+"""The pages of the log, as (endpoint, title)."""
+
+
+def log_tabs() -> tuple[tuple[str, str], ...]:
+    """The pages of the log in order."""
+    return _TABS
+
+
 def navigation() -> list[Group]:
     """The menu of who is signed in; groups with nothing in them are left out."""
     groups = [Group(title, tuple(_links(entries))) for title, entries in _MENU]
@@ -58,5 +73,6 @@ def _links(entries: tuple[tuple[str, str, str], ...]) -> list[Link]:
 
 def _is_here(endpoint: str) -> bool:
     blueprint = endpoint.partition(".")[0]
-    # A task is opened from the list of tasks, and has no entry of its own.
-    return request.blueprint == blueprint or (request.blueprint, blueprint) == ("task", "home")
+    # A task is opened from the list of tasks, and a page of the log from its tabs.
+    parents = {"task": "home"} | {tab.partition(".")[0]: "log" for tab, _ in _TABS}
+    return parents.get(request.blueprint or "", request.blueprint) == blueprint

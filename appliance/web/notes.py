@@ -28,6 +28,7 @@ _NOTES: Final = {
     "sessions-ended": Note("ok", "All other sessions of yours have ended."),
     "disabled": Note("ok", "The account is disabled. Its sessions and keys have ended."),
     "enabled": Note("ok", "The account can sign in again."),
+    "witnessed": Note("ok", "The witness's word is in the log."),
     "roles": Note("ok", "The roles were changed. The person has to sign in again."),
 }
 

@@ -15,8 +15,11 @@ from appliance.identity.events import IdentityLog
 from appliance.settings import Settings
 from appliance.tasks.library import TaskLibrary
 from appliance.tasks.pipeline import Pipeline
+from appliance.web.log.exports import Exports
+from appliance.web.log.openings import Openings
 from appliance.web.receipts import Receipts
 from audit.client import AuditClient
+from audit.desk import Desk
 
 _KEY: Final = "cloister"
 
@@ -36,6 +39,8 @@ class Services:
     tasks: TaskLibrary
     pipeline: Pipeline
     receipts: Receipts
+    openings: Openings
+    exports: Exports
 
     def close(self) -> None:
         """Close the database and the clients' connections."""
@@ -68,8 +73,12 @@ def open_services(settings: Settings) -> Services:
         keys=ApiKeys(database, log),
         identity_log=IdentityLog(log),
         tasks=TaskLibrary.load(),
-        pipeline=Pipeline(engine, log),
+        pipeline=Pipeline(engine, log, settings.audit_grade),
         receipts=Receipts(database),
+        openings=Openings(database),
+        exports=Exports(
+            settings.web / "exports", Desk(settings.audit, log), settings.disk_minimum_mib << 20
+        ),
     )
 
 

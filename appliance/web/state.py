@@ -90,7 +90,10 @@ def of_log(status: LogStatus | None) -> Standing:
     if status is None:
         return Standing("bad", "Does not answer", "The audit writer does not run.")
     if status.health == "ok":
-        return Standing("ok", "Takes records")
+        words = "Runs out of room" if status.warning else "Takes records"
+        return Standing("warn" if status.warning else "ok", words, status.warning)
+    if status.health == "no_room":
+        return Standing("bad", "Takes no prompts", status.reason)
     return Standing("bad", "Takes no records", status.reason)
 
 
@@ -100,7 +103,7 @@ def of_service(wanted: str | None = None) -> Standing:
     Args:
         wanted: The model or alias that is needed; None looks at all models.
     """
-    if of_log(log_status()).kind != "ok":
+    if of_log(log_status()).kind == "bad":
         return Standing("bad", "Not recording", "Tasks do not run while the log takes no records.")
     names, models = name_list(), model_list()
     if names is None or models is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from audit.approval import GROUNDS, VALID_DAYS, Action, Request
+from audit.cli.keys import add_passphrase_argument, passphrases
 from audit.cli.usage import UsageError
 from audit.keyfile import read_identities
 from audit.signer import signer_of
@@ -52,13 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request", type=Path, nargs="?", metavar="FILE", help="what to sign")
     parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="your key")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the same file")
+    add_passphrase_argument(parser)
     parser.add_argument("--yes", action="store_true", help="approve without being asked")
     parser.add_argument("--signer", action="store_true", help="print your signature's public half")
 
 
 def run(options: argparse.Namespace) -> int:
     """Show, ask, sign; returns the exit status."""
-    (identity, *more) = read_identities(options.key)
+    (identity, *more) = read_identities(options.key, passphrases(options))
     if more:
         raise UsageError(f"{options.key} holds several keys. Give a file with yours alone.")
     if options.signer:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from audit.cli.keys import add_passphrase_argument, passphrases
 from audit.cli.usage import UsageError
 from audit.cli.verify import add_key_arguments, trusted_key
 from audit.cosign import cosign
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="default: standard output"
     )
+    add_passphrase_argument(parser)
     add_key_arguments(parser)
 
 
@@ -58,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     """Check and sign; returns the exit status."""
     if not is_origin(options.name):
         raise UsageError("A witness's name is printable ASCII without spaces and plus signs.")
-    key = read_witness_key(options.key)
+    key = read_witness_key(options.key, passphrases(options))
     place = options.memory or options.key.with_name(options.key.name + ".seen")
     now = int(time.time())
     try:

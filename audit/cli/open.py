@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from audit.age import Identity
+from audit.cli.keys import add_passphrase_argument, officers_keys
 from audit.cli.moments import moment
-from audit.cli.printing import as_json_line, as_text
+from audit.cli.printing import as_text
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
 from audit.cli.verify import add_log_arguments, trusted_key
 from audit.errors import NoMatchingIdentityError, TwoOfficersNeededError
+from audit.formats.jsonl import as_json_line
 from audit.grants import EpochSecrets
-from audit.keyfile import read_identities
+from audit.keyfile import OfficerKey
 from audit.opening import (
     ClosedRecord,
     EpochSpan,
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="an officer's key; give one of each group",
     )
+    add_passphrase_argument(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--record", metavar="ID", help="one record, by event id or number")
     which.add_argument("--since", type=moment, metavar="DATE", help="records since a day or time")
@@ -75,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Open and print; returns the exit status."""
-    identities = [identity for path in options.key for identity in read_identities(path)]
+    identities = officers_keys(options)
     trusted = trusted_key(options)
     with open_records(options.log) as rows:
         report = verify_log(rows, options.log, trusted=trusted, progress=show_progress("verified"))
@@ -95,7 +97,7 @@ def _print_records(
     options: argparse.Namespace,
     rows: Records,
     report: Report,
-    identities: list[Identity],
+    identities: list[OfficerKey],
     selection: range,
 ) -> int:
     spans = [

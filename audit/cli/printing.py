@@ -1,4 +1,4 @@
-"""Opened records for the eye and for programs.
+"""Opened records for the eye.
 
 What people typed into the appliance may hold anything, also sequences that would move a terminal's
 cursor or change the text above; none of those is printed as it is.
@@ -10,30 +10,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from audit.leaf import NO_TOKEN
+from audit.leaf import NO_TOKEN, LeafFlag
 from audit.opening import OpenedRecord
 from audit.report import format_time
-
-
-def as_json_line(record: OpenedRecord) -> str:
-    """One record as one line of JSON, in ASCII."""
-    leaf = record.leaf
-    value = {
-        "index": leaf.index,
-        "event": record.event,
-        "type": leaf.kind.label,
-        "epoch": leaf.epoch,
-        "wall_ns": leaf.wall_ns,
-        "boot_ns": leaf.boot_ns,
-        "actor_token": leaf.actor.hex(),
-        "subject_token": leaf.subject.hex(),
-        "actor": record.actor,
-        "subject": record.subject,
-        "meta": record.meta,
-        "content": record.content,
-        "gone": record.gone or None,
-    }
-    return json.dumps(value, separators=(",", ":"))
 
 
 def as_text(record: OpenedRecord) -> str:
@@ -47,7 +26,8 @@ def as_text(record: OpenedRecord) -> str:
     if isinstance(nested, dict):
         lines += _fields(nested, "  ")
     if record.content is not None:
-        lines.append("  content:")
+        masked = leaf.flags & LeafFlag.MASKED
+        lines.append("  content, its card data masked:" if masked else "  content:")
         lines += _fields(record.content, "    ")
     if record.gone:
         lines.append(f"  content: none any more, {record.gone}")

@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from audit.cli.keys import add_passphrase_argument, officers_keys
 from audit.cli.moments import moment
 from audit.cli.open import EXIT_INCOMPLETE, EXIT_KEYS
-from audit.cli.printing import as_json_line, as_text
+from audit.cli.printing import as_text
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
 from audit.cli.verify import add_log_arguments, trusted_key
 from audit.errors import NoMatchingIdentityError
+from audit.formats.jsonl import as_json_line
 from audit.grants import EpochSecrets
-from audit.keyfile import read_identities
 from audit.leaf import Leaf, LeafType
 from audit.opening import (
     ClosedRecord,
@@ -74,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--key", type=Path, action="append", metavar="FILE", help="an officer's key, of any group"
     )
+    add_passphrase_argument(parser)
     how.add_argument("--query", type=Path, metavar="FILE", help="find blindly what it asks for")
     parser.add_argument(
         "--write-query", type=Path, metavar="FILE", help="write the query instead of searching"
@@ -116,7 +118,7 @@ def _search(
     spans: list[EpochSpan],
     terms: dict[str, str],
 ) -> int:
-    identities = [identity for path in options.key for identity in read_identities(path)]
+    identities = officers_keys(options)
     secrets, shut = epoch_secrets(spans, identities, contents=False)
     query = make_query(report.origin, secrets, terms)
     if options.write_query is not None:

@@ -34,6 +34,7 @@ from audit.grants import grant_name
 from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType
 from audit.note import read_checkpoint
 from audit.officers import GROUPS
+from audit.onefile import TOOL_NAME
 from audit.payloads import EpochOpen, WitnessReceipt
 from audit.retention import Prunes
 from audit.rows import LogRows, Row
@@ -68,7 +69,9 @@ def make_export(
     folder: Path,
     facts: ExportFacts,
     progress: Progress | None = None,
+    *,
     keys: RecordKeys | None = None,
+    tool: bytes | None = None,
 ) -> Exported:
     """Write an export, or go on with one that was broken off.
 
@@ -78,6 +81,7 @@ def make_export(
         facts: what to export; `size` is that of a checkpoint.
         progress: told how far it is.
         keys: of subjects; without them the export's records about subjects open to nobody.
+        tool: the officers' tool, to lie beside what it reads; None leaves it out.
 
     Raises:
         ExportError: if the folder holds something else, or the disk refuses.
@@ -85,7 +89,7 @@ def make_export(
     """
     try:
         with _Ledger(folder, facts) as ledger:
-            for path, pieces, done in _files(rows, facts, keys):
+            for path, pieces, done in _files(rows, facts, keys, tool):
                 ledger.add(path, pieces)
                 if progress is not None and done is not None:
                     progress(done, facts.size)
@@ -164,7 +168,7 @@ class _Ledger:
 
 
 def _files(
-    rows: LogRows, facts: ExportFacts, keys: RecordKeys | None
+    rows: LogRows, facts: ExportFacts, keys: RecordKeys | None, tool: bytes | None
 ) -> Iterator[tuple[str, Iterable[bytes], int | None]]:
     """Each file of an export: path, its pieces, and how many records are done by then.
 
@@ -172,6 +176,8 @@ def _files(
     """
     yield FACTS, [facts.to_json().encode()], None
     yield SCRIPT_NAME, [SCRIPT.encode()], None
+    if tool is not None:
+        yield TOOL_NAME, [tool], None
     sizes, prunes = {facts.size}, Prunes(rows, facts.size)
     for (path, start, end), (blobs, _, _) in zip(
         tiles("log/tile/entries", facts.size), tiles("blobs", facts.size), strict=True

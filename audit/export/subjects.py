@@ -15,10 +15,9 @@ from audit.export.layout import TILE, ExportFacts, tile_path
 from audit.export.source import ExportRows
 from audit.leaf import NO_HASH, Leaf, LeafFlag
 from audit.rows import LogRows
-from audit.subject import KEY_SIZE, RecordKeys
+from audit.subject import RecordKeys, key_of_word, word_of
 
 KIND: Final = "subjects"
-_ERASED: Final = "erased"
 
 
 def subject_lines(
@@ -44,13 +43,14 @@ def _line(rows: LogRows, leaf: Leaf, facts: ExportFacts, keys: RecordKeys) -> It
     (row,) = rows.rows(leaf.index, leaf.index + 1)
     if row.content is None:
         return
+    found: bytes | ErasedError
     try:
-        word = keys.record_key(leaf.index, row.content).hex()
+        found = keys.record_key(leaf.index, row.content)
     except ErasedError as error:
-        word = f"{_ERASED} {error.by}"
+        found = error
     except KeyFileError:
         return
-    yield f"{leaf.index} {word}\n".encode()
+    yield f"{leaf.index} {word_of(found)}\n".encode()
 
 
 class ExportKeys:
@@ -66,7 +66,7 @@ class ExportKeys:
         self._export = export
         self._erasures = erasures
         self._tile = -1
-        self._lines: dict[int, list[str]] = {}
+        self._lines: dict[int, str] = {}
 
     def record_key(self, index: int, blob: bytes) -> bytes:
         """The key of a record about a subject.
@@ -82,18 +82,20 @@ class ExportKeys:
         if index // TILE != self._tile:
             self._tile = index // TILE
             self._lines = self._read(self._tile)
-        match self._lines.get(index, []):
-            case [word, by] if word == _ERASED and by.isdigit() and int(by) in self._erasures:
-                raise ErasedError(int(by))
-            case [key] if len(key) == 2 * KEY_SIZE:
-                return bytes.fromhex(key)
-        raise KeyFileError("it is about a subject, and the export has no key for it")
+        try:
+            return key_of_word(self._lines.get(index, ""))
+        except ErasedError as error:
+            if error.by in self._erasures:
+                raise
+            raise KeyFileError(
+                f"the export says that record {error.by} erased its subject, which it did not"
+            ) from error
 
-    def _read(self, tile: int) -> dict[int, list[str]]:
+    def _read(self, tile: int) -> dict[int, str]:
         width = min(TILE, self._export.size() - tile * TILE)
         try:
             text = self._export.read(tile_path(KIND, tile, width)).decode("ascii", "replace")
-            lines = [line.split(" ") for line in text.splitlines()]
-            return {int(words[0]): words[1:] for words in lines}
+            lines = [line.partition(" ") for line in text.splitlines()]
+            return {int(index): word for index, _, word in lines}
         except (LogFormatError, ValueError):
             return {}

@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +20,15 @@ from audit.note import is_origin
 from audit.payloads import EpochLimits
 from audit.retention import Retention
 from audit.writer.adopt import JournalSettings
+from audit.writer.faults import Faults
 from audit.writer.journal import Journal
 from audit.writer.keeper import Keeper, Rhythm
+from audit.writer.room import Room, RoomLimits
 from audit.writer.service import Service
 
 EXIT_SETUP: Final = 2
 EXIT_SECOND_WRITER: Final = 3
+_MIB: Final = 1024 * 1024
 _PR_SET_DUMPABLE: Final = 4  # prctl(2)
 
 _log = logging.getLogger("audit-writer")
@@ -61,7 +64,8 @@ async def _run(options: argparse.Namespace) -> None:
     )
     journal = Journal(settings)
     rhythm = Rhythm(heartbeat=options.heartbeat_seconds, compare=options.compare_seconds)
-    keeper = Keeper(journal, rhythm)
+    room = Room(settings.database, options.head, _room_limits(options))
+    keeper = Keeper(journal, rhythm, room, Faults(options.dir))
     await keeper.open()
     allowed = frozenset(options.allow_uid or [os.getuid()])
     service = Service(keeper, journal, options.origin, allowed)
@@ -79,6 +83,15 @@ async def _run(options: argparse.Namespace) -> None:
     await service.hang_up()
     options.socket.unlink(missing_ok=True)
     _log.info("closed at %d records", journal.standing.size)
+
+
+def _room_limits(options: argparse.Namespace) -> RoomLimits:
+    return RoomLimits(
+        warn=options.warn_percent / 100,
+        stop=options.stop_percent / 100,
+        quota=options.quota_mib * _MIB,
+        ballast=options.ballast_mib * _MIB,
+    )
 
 
 async def _stop_signal() -> None:
@@ -145,13 +158,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--heartbeat-seconds", type=_positive, default=300, help="idle time before a heartbeat")
     add("--compare-seconds", type=_positive, default=60, help="time between checks of the head")
+    _add_room(add)
     return parser
+
+
+def _add_room(add: Callable[..., argparse.Action]) -> None:
+    add("--quota-mib", type=_amount, default=0, help="MiB that the log may have; 0 means its disk")
+    add("--ballast-mib", type=_amount, default=64, help="MiB kept to record a full disk's clean-up")
+    add("--warn-percent", type=_positive, default=80, help="a disk or quota so full is reported")
+    add("--stop-percent", type=_positive, default=95, help="a disk or quota so full ends prompts")
 
 
 def _origin(text: str) -> str:
     if not is_origin(text):
         raise argparse.ArgumentTypeError("it must be printable ASCII without spaces and plus signs")
     return text
+
+
+def _amount(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("it must not be below 0")
+    return number
 
 
 def _retain(text: str) -> tuple[Retention, int]:

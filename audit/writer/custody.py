@@ -10,9 +10,17 @@ from typing import Any
 
 from audit.approval import VALID_DAYS, Action, Statement, check_approvals, commitment
 from audit.decisions import Decision, Entry, Ledger
-from audit.errors import ApprovalError, LogFormatError, ReadOnlyError, RecordRefusedError
+from audit.errors import (
+    ApprovalError,
+    ErasedError,
+    LogFormatError,
+    ReadOnlyError,
+    RecordRefusedError,
+)
+from audit.leaf import Leaf, LeafFlag
 from audit.payloads import ERASURE_REPLAYED, SUBJECT_KEYS_LOST
 from audit.rows import LogRows
+from audit.subject import record_key, word_of
 from audit.writer.bonds import Bonds
 from audit.writer.request import AppendRequest
 from audit.writer.subjects import Subjects
@@ -86,6 +94,25 @@ class Custody:
     def bonds(self, requests: Sequence[AppendRequest]) -> Bonds:
         """What binds the records of a batch; raises NotDurableError if the disk refuses."""
         return Bonds(self.subjects, self.ledger, requests)
+
+    def words(self, rows: LogRows, indexes: Sequence[int]) -> list[str]:
+        """What there is of the keys of records about subjects; they open nothing by themselves.
+
+        Args:
+            rows: the log's database.
+            indexes: places of records; one that is about nobody, or not there, has no key.
+        """
+        return [self._word(rows, index) for index in indexes]
+
+    def _word(self, rows: LogRows, index: int) -> str:
+        for packed, front in rows.content_fronts(index, index + 1):
+            if Leaf.unpack(packed).flags & LeafFlag.SUBJECT_BOUND:
+                ident = self.subjects.ident_of(index, front)
+                if ident in self.ledger.erased:
+                    return word_of(ErasedError(self.ledger.erased[ident]))
+                key = self.subjects.key_of(ident)
+                return word_of(key and record_key(key, index))
+        return ""
 
     def decide(
         self, approved: Approved, signers: Mapping[str, Sequence[str]], wall_ns: int

@@ -59,7 +59,7 @@ class Draft:
         flags, key, bond = self.bonds.of(request, self.tree.size)
         leaf = self._leaf(
             request.kind,
-            LeafFlag.CONTENT | request.retention | flags,
+            LeafFlag.CONTENT | request.flags | flags,
             now,
             request.event,
             index.token("actor", request.actor),
@@ -155,8 +155,8 @@ def _sealed_meta(request: AppendRequest, now: Instant) -> bytes:
 def iso_time(wall_ns: int) -> str:
     """A wall clock reading in UTC with microseconds, RFC 3339."""
     seconds, nanoseconds = divmod(wall_ns, 1_000_000_000)
-    when = datetime.fromtimestamp(seconds, UTC)
-    return f"{when:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1000:06d}Z"
+    when = datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanoseconds // 1000)
+    return when.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _hash(blob: bytes | None) -> bytes:

@@ -32,6 +32,7 @@ class Intake:
         self._draft = draft
         self._rows = rows
         self._recent = recent
+        self._known: set[bytes] = set()
         self._fresh: dict[bytes, tuple[bytes, int]] = {}
         self._places: list[int | Outcome] = []
 
@@ -42,6 +43,7 @@ class Intake:
 
     def take(self, requests: Sequence[AppendRequest]) -> None:
         """Seal each request whose event is new; find the receipt of each that is a retry."""
+        self._known = self._rows.known([request.event for request in requests])
         self._places = [self._place(request) for request in requests]
 
     def outcomes(self, note: str) -> list[Outcome]:
@@ -62,7 +64,7 @@ class Intake:
         if (recent := self._recent.get(request.event)) is not None:
             digest, index, size = recent
             return self._repeat(index, size) if digest == request.digest else _taken(request)
-        if self._rows.index_of(request.event) is not None:
+        if request.event in self._known:
             return _taken(request)
         index = self._draft.add(request)
         self._fresh[request.event] = (request.digest, index)

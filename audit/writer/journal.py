@@ -22,7 +22,7 @@ from audit.payloads import CLOSED, PreviousEpoch, WitnessReceipt
 from audit.proof import format_proof
 from audit.rows import FORMAT
 from audit.writer.adopt import JournalSettings, OpenLog, open_log
-from audit.writer.clock import STEP, Clock
+from audit.writer.clock import Clock, Instant, StepWatch
 from audit.writer.custody import Approved, Custody
 from audit.writer.draft import Draft, iso_time
 from audit.writer.epoch import Epoch, EpochMaker, ending_of
@@ -80,7 +80,7 @@ class Journal:
         self._running: _Running | None = None
         self._old_head: HeadLog | None = None
         self._opened_before = False
-        self._clock_offset: int | None = None
+        self._steps = StepWatch()
         self._last_record = 0
 
     @property
@@ -140,6 +140,10 @@ class Journal:
         """Record that the writer lives; raises as `append`."""
         return self._add_own(LeafType.HEARTBEAT)
 
+    def add_fault(self, payload: Mapping[str, Any]) -> Committed:
+        """Record what was wrong with the log; raises as `append`."""
+        return self._add_own(LeafType.FAULT, payload)
+
     def check_witness(self, note: str) -> WitnessReceipt:
         """Check a cosigned checkpoint, and remember what the witness saw.
 
@@ -160,8 +164,8 @@ class Journal:
         """Record a witness's word; raises as `append`."""
         return self._add_own(LeafType.WITNESS, receipt.to_json())
 
-    def decide(self, approved: Approved) -> tuple[Committed, int]:
-        """Record and carry out what two officers approved; returns the record's index too.
+    def decide(self, approved: Approved) -> Committed:
+        """Record what two officers approved, as the last record of the log, and carry it out.
 
         Raises:
             RecordRefusedError: if it must not be carried out.
@@ -174,7 +178,11 @@ class Journal:
         note = draft.checkpoint()
         self._commit(running, draft)
         self._custody.carry_out(Entry(index, wall, decision))
-        return Committed((note,)), index
+        return Committed((note,))
+
+    def subject_keys(self, indexes: Sequence[int]) -> list[str]:
+        """What there is of the keys of records about subjects; raises NotDurableError."""
+        return self._custody.words(self._need().store.rows, indexes)
 
     def prune_is_due(self) -> bool:
         """Whether contents may have had their time."""
@@ -306,7 +314,8 @@ class Journal:
     def _begin(self, log: OpenLog) -> None:
         """Open an epoch at the end of the log."""
         last = log.last
-        self._adopt_clock(log)
+        if last is not None and last.last.boot_id == self._boot:
+            self._steps.adopt(Instant(last.last.wall_ns, last.last.boot_ns))
         faults = self._custody.open(log.store.rows, fresh=last is None)
         epoch, opening = self._maker.make(
             last.number + 1 if last else 0,
@@ -373,11 +382,6 @@ class Journal:
             checkpoint=draft.batch.notes[-1][1],
         )
 
-    def _adopt_clock(self, log: OpenLog) -> None:
-        """A step while the writer was down shows too, if the machine did not boot in between."""
-        if log.last is not None and log.last.last.boot_id == self._boot:
-            self._clock_offset = log.last.last.wall_ns - log.last.last.boot_ns
-
     def _add_own(self, kind: LeafType, payload: Mapping[str, Any] | None = None) -> Committed:
         running = self._need()
         draft = self._draft(running)
@@ -388,12 +392,8 @@ class Journal:
 
     def _note_clock_step(self, draft: Draft) -> None:
         now = self._clock.now()
-        before, self._clock_offset = self._clock_offset, now.offset
-        if before is None or abs(now.offset - before) < STEP:
-            return
-        payload = {
-            "from": iso_time(now.boot + before),
-            "to": iso_time(now.wall),
-            "step_ms": (now.offset - before) // 1_000_000,
-        }
-        draft.add_own(LeafType.CLOCK_STEP, payload)
+        step = self._steps.step(now)
+        if step:
+            then, until = iso_time(now.wall - step), iso_time(now.wall)
+            payload = {"from": then, "to": until, "step_ms": step // 1_000_000}
+            draft.add_own(LeafType.CLOCK_STEP, payload)

@@ -24,16 +24,25 @@ from audit.errors import (
     ReadOnlyError,
     RecordRefusedError,
 )
-from audit.protocol import Receipt
+from audit.leaf import LeafType
+from audit.payloads import WitnessReceipt
 from audit.writer.custody import Approved
+from audit.writer.faults import Faults
+from audit.writer.following import HeadFollower
 from audit.writer.intake import Outcome
 from audit.writer.journal import Journal
 from audit.writer.request import AppendRequest
+from audit.writer.room import Level, Room, RoomState
 from audit.writer.standing import Committed
 
 OK: Final = "ok"
 NOT_DURABLE: Final = "not_durable"
 READ_ONLY: Final = "read_only"
+NO_ROOM: Final = "no_room"
+
+Answer = Outcome | LogUnavailableError
+Acknowledge = Callable[[Answer], None]
+"""Takes what became of a record; called once, from the event loop."""
 
 _log = logging.getLogger("audit-writer")
 _P = ParamSpec("_P")
@@ -60,32 +69,36 @@ class Rhythm:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     request: AppendRequest
-    answer: asyncio.Future[Receipt]
+    acknowledge: Acknowledge
 
 
 class Keeper:
     """Owner of the journal: everything that touches the log goes through here, in order."""
 
-    def __init__(self, journal: Journal, rhythm: Rhythm) -> None:
+    def __init__(self, journal: Journal, rhythm: Rhythm, room: Room, faults: Faults) -> None:
         """Take over a journal; `open` opens it.
 
         Args:
             journal: the log.
             rhythm: how much and how often.
+            room: watches its disks.
+            faults: remembers what went wrong until it is recorded.
         """
         self.health = NOT_DURABLE
         self.reason = "The log is opening."
         self.last_commit: float | None = None
+        self.room = RoomState(Level.ROOMY, 0.0, "")
         self._journal = journal
         self._rhythm = rhythm
+        self._room = room
+        self._faults = faults
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._busy = asyncio.Lock()
         self._stopping = False
-        self._head_task: asyncio.Task[None] | None = None
         self._compared = time.monotonic()
         self._commits = ThreadPoolExecutor(1, "commit")
-        self._heads = ThreadPoolExecutor(1, "head")
+        self._follower = HeadFollower(journal.write_head)
 
     async def open(self) -> None:
         """Open the log; one that can not be opened yet is tried again, one in doubt stays shut.
@@ -94,25 +107,28 @@ class Keeper:
             OfficersFileError, KeyFileError, SecondWriterError: if starting again would not help.
         """
         try:
-            await self._in_order(self._journal.open)
+            await self._in_order(self._open)
         except (NotDurableError, ReadOnlyError) as error:
             self._fail(error)
         else:
             self._recovered()
+            await self._guarded(self._look_around)
 
-    async def append(self, request: AppendRequest) -> Receipt:
-        """Wait until a record is durable.
+    def append(self, request: AppendRequest, acknowledge: Acknowledge) -> None:
+        """Take a record; it is durable when its acknowledgement comes.
+
+        Args:
+            request: the record.
+            acknowledge: gets its receipt, or why there is none.
 
         Raises:
             LogUnavailableError: if the log takes none.
-            RecordRefusedError: if it does not take this one.
         """
-        if self.health != OK or self._stopping:
+        if self._stopping or not self._takes(request.kind):
+            self._faults.refuse()
             raise self._unavailable()
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(request, answer))
+        self._waiting.append(_Waiting(request, acknowledge))
         self._wake.set()
-        return await answer
 
     async def proof(self, index: int) -> str:
         """A proof for the newest checkpoint.
@@ -127,6 +143,18 @@ class Keeper:
         except NotDurableError as error:
             raise self._unavailable() from error
 
+    async def subject_keys(self, indexes: Sequence[int]) -> list[str]:
+        """What there is of the keys of records about subjects.
+
+        Raises:
+            LogUnavailableError: if the log is not open.
+        """
+        try:
+            async with self._busy:
+                return await self._in_order(self._journal.subject_keys, indexes)
+        except NotDurableError as error:
+            raise self._unavailable() from error
+
     async def witness(self, note: str) -> None:
         """Take a witness's word into the log.
 
@@ -135,8 +163,8 @@ class Keeper:
             RecordRefusedError: if it is no word of a known witness.
         """
         async with self._busy:
-            await self._head_written()
-            if self.health != OK:
+            await self._guarded(lambda: self._in_order(self._follower.wait))
+            if not self._takes():
                 raise self._unavailable()
             try:
                 receipt = await self._in_order(self._journal.check_witness, note)
@@ -145,13 +173,8 @@ class Keeper:
             except (NotDurableError, ReadOnlyError) as error:
                 self._fail(error)
                 raise self._unavailable() from error
-
-            async def work() -> None:
-                self._committed(await self._in_order(self._journal.add_witness, receipt))
-
-            await self._guarded(work)
-            await self._head_written()
-            if self.health != OK:
+            await self._guarded(lambda: self._in_order(self._add_witness, receipt))
+            if not self._takes():
                 raise self._unavailable()
 
     async def decide(self, approved: Approved) -> int:
@@ -161,28 +184,15 @@ class Keeper:
             LogUnavailableError: if the log takes none.
             RecordRefusedError: if it must not be carried out.
         """
-        done: list[int] = []
-        refused: list[RecordRefusedError] = []
-
-        async def work() -> None:
-            try:
-                committed, index = await self._in_order(self._journal.decide, approved)
-            except RecordRefusedError as error:
-                refused.append(error)
-                return
-            done.append(index)
-            self._committed(committed)
-
         async with self._busy:
-            await self._head_written()
-            if self.health == OK:
-                await self._guarded(work)
-                await self._head_written()
-            if refused:
-                raise refused[0]
-            if self.health != OK:
+            if not self._takes():
                 raise self._unavailable()
-        return done[0]
+            done = await self._guarded(lambda: self._in_order(self._decide, approved))
+            if done is None or not self._takes():
+                raise self._unavailable()
+        if isinstance(done, RecordRefusedError):
+            raise done
+        return done
 
     async def commit_forever(self) -> None:
         """Bring batches to the disk until `stop`, and what waits then."""
@@ -198,7 +208,6 @@ class Keeper:
         while True:
             await asyncio.sleep(self._rhythm.tick)
             async with self._busy:
-                await self._head_written()
                 await self._guarded(self._due)
 
     def stop(self) -> None:
@@ -209,54 +218,80 @@ class Keeper:
     async def close(self) -> None:
         """Close the epoch and the files."""
         async with self._busy:
-            await self._head_written()
+            await self._guarded(lambda: self._in_order(self._follower.wait))
             await self._guarded(self._close)
         self._commits.shutdown()
-        self._heads.shutdown()
+        self._follower.close()
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        requests = [waiting.request for waiting in batch]
+        done: Committed | None = None
         async with self._busy:
-            requests = [waiting.request for waiting in batch]
-            done: list[Committed] = []
-
-            async def work() -> None:
-                done.append(await self._in_order(self._journal.append, requests))
-
-            if self.health == OK:
-                await self._guarded(work)
-            await self._head_written()
-            if self.health != OK or not done:
-                _refuse(batch, self._unavailable())
-                return
-            self._committed(done[0])
-        for waiting, outcome in zip(batch, done[0].outcomes, strict=True):
-            _answer(waiting.answer, outcome)
+            if self._takes():
+                done = await self._guarded(
+                    lambda: self._in_order(self._add, self._journal.append, requests)
+                )
+        if done is None:
+            self._refuse(batch)
+            return
+        for waiting, outcome in zip(batch, done.outcomes, strict=True):
+            waiting.acknowledge(outcome)
 
     async def _due(self) -> None:
         """Do what the time asks for; the caller holds the log."""
+        await self._in_order(self._follower.wait)
+        await self._in_order(self._faults.save)
         if self.health == READ_ONLY:
             return
         if self.health == NOT_DURABLE:
-            await self._in_order(self._journal.open)
+            await self._in_order(self._open)
             self._recovered()
-            return
+        await self._look_around()
         if self._journal.epoch_is_due():
             await self._next_epoch()
         if self._journal.prune_is_due():
-            await self._head_written()
-            pruned = await self._in_order(self._journal.prune)
-            if pruned.notes:
-                self._committed(pruned)
+            await self._in_order(self._add, self._journal.prune)
         if self._journal.idle_seconds() >= self._rhythm.heartbeat:
-            self._committed(await self._in_order(self._journal.heartbeat))
+            await self._in_order(self._add, self._journal.heartbeat)
         if time.monotonic() - self._compared >= self._rhythm.compare:
-            await self._head_written()
-            await self._in_order(self._journal.compare_with_head)
+            await self._in_order(self._compare)
             self._compared = time.monotonic()
+
+    def _open(self) -> None:
+        """Open the log; on a full disk with the room that was kept for that."""
+        if self._room.look().level is Level.STOP:
+            self._room.free_ballast()
+        self._journal.open()
+
+    async def _look_around(self) -> None:
+        """Record the fault that is over, if one was, and see how much room there is."""
+        self.room = await self._in_order(self._room.look)
+        if self.room.level is Level.STOP:
+            await self._in_order(self._room.free_ballast)
+            await self._stop_answering()
+        elif await self._in_order(self._room.take_ballast) or self.health == OK:
+            self.health, self.reason = OK, ""
+            await self._record_fault()
+
+    async def _record_fault(self) -> None:
+        payload = self._faults.payload(time.time_ns())
+        if payload is not None:
+            await self._in_order(self._add, self._journal.add_fault, payload)
+            self._faults.forget()
+
+    async def _stop_answering(self) -> None:
+        """Take no more prompts, and record that, in the room that the ballast has left."""
+        if self.health == OK:
+            await self._record_fault()
+            _log.error("%s: %s", NO_ROOM, self.room.words)
+            self._faults.begin(NO_ROOM, self.room.words, time.time_ns())
+            payload = {"fault": NO_ROOM, "reason": self.room.words}
+            await self._in_order(self._add, self._journal.add_fault, payload)
+        self.health, self.reason = NO_ROOM, self.room.words
 
     async def _next_epoch(self) -> None:
         try:
-            self._committed(await self._in_order(self._journal.next_epoch))
+            await self._in_order(self._add, self._journal.next_epoch)
         except (NotDurableError, ReadOnlyError):
             raise
         except (AuditError, OSError) as error:
@@ -264,19 +299,21 @@ class Keeper:
 
     async def _close(self) -> None:
         """Close a log that is in order; one in doubt stays as it was found."""
-        sound = self.health == OK
+        await self._in_order(self._faults.save)
+        sound = self._takes()
         await self._in_order(self._journal.close if sound else self._journal.release)
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[_R]]) -> _R | None:
         """Run something on the log; if it fails the log takes no records until it is repaired."""
         try:
-            await work()
+            return await work()
         except AuditError as error:
             self._fail(error)
         except Exception as error:  # the edge of the process: an unknown fault must fail closed
             _log.exception("The log failed")
             self._fail(NotDurableError(f"The writer failed: {type(error).__name__}."))
             await self._in_order(self._journal.abandon)
+        return None
 
     async def _in_order(
         self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs
@@ -285,25 +322,30 @@ class Keeper:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._commits, lambda: function(*args, **kwargs))
 
-    def _committed(self, done: Committed) -> None:
-        """Let the head follow, beside whatever comes next."""
+    def _add(self, add: Callable[_P, Committed], *args: _P.args, **kwargs: _P.kwargs) -> Committed:
+        """Add records; returns when they are durable and the head holds the batch before."""
+        done = add(*args, **kwargs)
+        self._follower.wait()
+        self._follower.follow(done.notes)
         self.last_commit = time.time()
-        if done.notes:
-            self._head_task = asyncio.create_task(self._write_head(done.notes))
+        return done
 
-    async def _write_head(self, notes: Sequence[str]) -> None:
-        loop = asyncio.get_running_loop()
+    def _add_witness(self, receipt: WitnessReceipt) -> None:
+        self._add(self._journal.add_witness, receipt)
+        self._follower.wait()
+
+    def _decide(self, approved: Approved) -> int | RecordRefusedError:
+        """The index of its record, or why there is none; the log is as sound as before then."""
         try:
-            await loop.run_in_executor(self._heads, self._journal.write_head, notes)
-        except AuditError as error:
-            self._fail(error)
-        except OSError as error:
-            self._fail(NotDurableError(f"The head file failed: {error}. Check its disk."))
+            self._add(self._journal.decide, approved)
+        except RecordRefusedError as error:
+            return error
+        self._follower.wait()
+        return self._journal.standing.size - 1
 
-    async def _head_written(self) -> None:
-        if self._head_task is not None:
-            await self._head_task
-            self._head_task = None
+    def _compare(self) -> None:
+        self._follower.wait()
+        self._journal.compare_with_head()
 
     def _fail(self, error: AuditError) -> None:
         health = READ_ONLY if isinstance(error, ReadOnlyError) else NOT_DURABLE
@@ -312,6 +354,7 @@ class Keeper:
         if (self.health, self.reason) != (health, str(error)):
             _log.error("%s: %s", health, error)
         self.health, self.reason = health, str(error)
+        self._faults.begin(health, str(error), time.time_ns())
 
     def _recovered(self) -> None:
         self.health, self.reason = OK, ""
@@ -319,22 +362,16 @@ class Keeper:
         standing = self._journal.standing
         _log.info("ready: %d records, epoch %s, %s", standing.size, standing.epoch, standing.vkey)
 
+    def _takes(self, kind: LeafType | None = None) -> bool:
+        """Whether records are taken; a log that runs out of room takes all but prompts."""
+        return self.health == OK or (self.health == NO_ROOM and kind is not LeafType.PROMPT)
+
+    def _refuse(self, batch: Sequence[_Waiting]) -> None:
+        for waiting in batch:
+            self._faults.refuse()
+            waiting.acknowledge(self._unavailable())
+
     def _unavailable(self) -> LogUnavailableError:
         if self.health == OK:
             return LogUnavailableError("The audit writer is stopping. Try again.", NOT_DURABLE)
         return LogUnavailableError(self.reason, self.health)
-
-
-def _answer(answer: asyncio.Future[Receipt], outcome: Outcome) -> None:
-    if answer.done():  # its client went away
-        return
-    if isinstance(outcome, Receipt):
-        answer.set_result(outcome)
-    else:
-        answer.set_exception(outcome)
-
-
-def _refuse(batch: Sequence[_Waiting], error: LogUnavailableError) -> None:
-    for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)

@@ -11,15 +11,19 @@ from uuid import UUID
 import rfc8785
 
 from audit.blob import pack_content
+from audit.cards import mask_cards, may_hold_cards
 from audit.errors import RecordRefusedError
 from audit.index import marked_values
-from audit.leaf import LeafType
+from audit.leaf import LeafFlag, LeafType
 from audit.retention import Retention
 from audit.uuid7 import uuid7
 
 MAX_META: Final = 64 * 1024  # bytes of canonical JSON
 MAX_NAME: Final = 256  # characters of an actor or subject
 
+_EXACT: Final = 1 << 53  # whole numbers below it have one JSON form
+_SORTED: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_AS_GIVEN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _FIELDS: Final = frozenset(
     {"op", "type", "actor", "subject", "meta", "content", "event", "retention"}
 )
@@ -47,7 +51,8 @@ class AppendRequest:
         content: the names and the content as JSON, compressed.
         digest: over all of the above; tells a retry from another record under the same event.
         answers: event of the prompt that this record answers, or None.
-        retention: how long its content is kept, as flags of the leaf.
+        masked: whether card data in the content were masked.
+        retention: how long its content is kept.
     """
 
     kind: LeafType
@@ -59,7 +64,13 @@ class AppendRequest:
     content: bytes
     digest: bytes
     answers: bytes | None
-    retention: Retention
+    masked: bool = False
+    retention: Retention = Retention.STANDARD
+
+    @property
+    def flags(self) -> int:
+        """What the leaf says of it beside that it has a content."""
+        return self.retention | (LeafFlag.MASKED if self.masked else 0)
 
 
 def parse_append(message: dict[str, Any]) -> AppendRequest:
@@ -77,7 +88,7 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
     subject = message.get("subject")
     subject = None if subject is None else _name("subject", subject)
     meta = _canonical_meta(message.get("meta"))
-    content = _content_json(actor, subject, message.get("content"))
+    content, masked = _content_json(actor, subject, message.get("content"))
     retention = _retention(kind, message.get("retention"))
     return AppendRequest(
         kind=kind,
@@ -89,6 +100,7 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
         content=pack_content(content),
         digest=_digest(kind, retention, meta, content),
         answers=_answered(kind, message["meta"]),
+        masked=masked,
         retention=retention,
     )
 
@@ -100,11 +112,28 @@ def canonical(value: object) -> bytes:
         RecordRefusedError: if a number or string has no such form.
     """
     try:
+        if _is_plain(value):
+            return _SORTED.encode(value).encode()
         return rfc8785.dumps(value)  # type: ignore[arg-type]  # it checks the type itself
     except (rfc8785.CanonicalizationError, RecursionError) as error:
         raise RecordRefusedError(
             f"'meta' has no canonical JSON form: {error}. Use integers below 2**53 and plain text."
         ) from error
+
+
+def _is_plain(value: object) -> bool:
+    """Whether the standard library writes this as RFC 8785 does: no fractions, ASCII names."""
+    if isinstance(value, dict):
+        return all(_is_name(key) and _is_plain(part) for key, part in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return value.isprintable()
+    return value is None or (isinstance(value, int) and abs(value) < _EXACT)
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and key.isascii()
 
 
 def _name(field: str, value: object) -> str:
@@ -124,13 +153,21 @@ def _canonical_meta(meta: object) -> bytes:
     return text
 
 
-def _content_json(actor: str, subject: str | None, content: object) -> bytes:
-    """What only two officers read: who it was and what was said."""
+def _content_json(actor: str, subject: str | None, content: object) -> tuple[bytes, bool]:
+    """What only two officers read, who it was and what was said; and whether that was masked."""
     if content is not None and not isinstance(content, dict):
         raise RecordRefusedError("'content' must be a JSON object or null.")
+    text, masked = _who_and_what(actor, subject, content), False
+    if content is not None and may_hold_cards(text):
+        content, masked = mask_cards(content)
+        text = _who_and_what(actor, subject, content)
+    return text, masked
+
+
+def _who_and_what(actor: str, subject: str | None, content: dict[str, Any] | None) -> bytes:
     value = {"actor": actor, "content": content, "subject": subject}
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return _AS_GIVEN.encode(value).encode()
     except UnicodeEncodeError as error:
         raise RecordRefusedError("'content' has text that is not Unicode (half a pair).") from error
 
@@ -155,7 +192,11 @@ def _retention(kind: LeafType, label: object) -> Retention:
 
 
 def _answered(kind: LeafType, meta: dict[str, Any]) -> bytes | None:
-    return _event("meta.begin", meta.get("begin")) if kind is LeafType.ANSWER else None
+    """The prompt that this record ends; a piece of an answer does not."""
+    if kind is not LeafType.ANSWER:
+        return None
+    begin = _event("meta.begin", meta.get("begin"))
+    return None if "part" in meta else begin
 
 
 def _digest(kind: LeafType, retention: Retention, meta: bytes, content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The writer's socket: who may speak, in frames, each connection on its own."""
+"""The writer's socket: who may speak, and what is answered."""
 
 from __future__ import annotations
 
@@ -9,43 +9,28 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from audit.errors import FrameError, LogUnavailableError, RecordRefusedError
-from audit.frames import HEADER, body_length, decode_body, encode_frame
-from audit.protocol import LogStatus
+from audit.errors import AuditError, LogUnavailableError, RecordRefusedError
+from audit.frames import decode_body
+from audit.protocol import LogStatus, Receipt, failure
+from audit.writer.connection import Connection, Reply, ServiceLimits
 from audit.writer.custody import Approved
 from audit.writer.journal import Journal
-from audit.writer.keeper import Keeper
+from audit.writer.keeper import Answer, Keeper
 from audit.writer.request import AppendRequest, parse_append
 
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
-_PIECE: Final = 64 * 1024  # bytes read at once
-_LINGER: Final = 1.0  # seconds to read on after the last reply
+_PARTING: Final = 1.0  # seconds for clients to take their last replies
+_MOST_KEYS: Final = 1000  # of records, asked for at once
 _SMALL: Final = 256 * 1024  # bytes; a longer frame is parsed beside the event loop
 
 _log = logging.getLogger("audit-writer")
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceLimits:
-    """What one socket bears.
-
-    Attributes:
-        connections: open at the same time.
-        in_flight: bytes of frames held at the same time, over all connections.
-        frame_seconds: from a frame's first byte to its last.
-        reply_seconds: for a client to take its reply.
-    """
-
-    connections: int = 256
-    in_flight: int = 64 * 1024 * 1024
-    frame_seconds: float = 10.0
-    reply_seconds: float = 5.0
 
 
 class Service:
@@ -68,20 +53,22 @@ class Service:
             allowed: user ids that may speak.
             limits: what the socket bears.
         """
+        self.limits = limits or ServiceLimits()
         self._keeper = keeper
         self._journal = journal
         self._origin = origin
         self._allowed = allowed
-        self._limits = limits or ServiceLimits()
         self._started = time.time()
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._operations: dict[str, Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
-            "append": self._append,
             "status": self._status,
             "proof": self._proof,
             "witness": self._witness,
             "decide": self._decide,
+            "subject_keys": self._subject_keys,
         }
 
     async def listen(self, path: Path) -> asyncio.Server:
@@ -92,44 +79,31 @@ class Service:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._accept, path, limit=_PIECE, backlog=512)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(lambda: Connection(self), path, backlog=512)
         os.chmod(path, 0o660)
         return server
 
     async def hang_up(self) -> None:
         """End every connection, once all that was acknowledged is answered."""
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        for connection in list(self._connections):
+            connection.hang_up()
+        if self._connections:
+            self._empty.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PARTING):
+                    await self._empty.wait()
+        for connection in list(self._connections):
+            connection.abort()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.create_task(self._serve(reader, writer))
-        self._connections.add(connection)
-        connection.add_done_callback(self._connections.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, from its first byte to its last."""
-        try:
-            self._admit(writer)
-            while (header := await _header(reader)) is not None:
-                reply = await self._reply_to(header, reader)
-                await self._send(writer, reply)
-        except FrameError as error:
-            await self._send_last(reader, writer, _failure("bad_request", str(error)))
-        except RecordRefusedError as error:
-            await self._send_last(reader, writer, _failure(error.code, str(error)))
-        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # the client is gone or stuck; nothing was promised to it
-        finally:
-            writer.close()
-
-    def _admit(self, writer: asyncio.StreamWriter) -> None:
+    def admit(self, connection: Connection, transport: asyncio.Transport) -> None:
         """Check who connected, by the kernel's word.
 
         Raises:
             RecordRefusedError: if it may not speak, or too many do.
         """
-        peer: socket.socket = writer.get_extra_info("socket")
+        self._connections.add(connection)
+        peer: socket.socket = transport.get_extra_info("socket")
         raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _, uid, _ = _CREDENTIALS.unpack(raw)
         if uid not in self._allowed:
@@ -139,46 +113,72 @@ class Service:
                 "if it should.",
                 "refused",
             )
-        if len(self._connections) > self._limits.connections:
+        if len(self._connections) > self.limits.connections:
             raise RecordRefusedError("Too many connections to the log. Close some.", "refused")
 
-    async def _reply_to(self, header: bytes, reader: asyncio.StreamReader) -> dict[str, Any]:
-        body = bytearray()
+    def hold(self, count: int) -> None:
+        """Account for bytes that arrived.
+
+        Raises:
+            RecordRefusedError: if too many are under way.
+        """
+        self._in_flight += count
+        if self._in_flight > self.limits.in_flight:
+            raise RecordRefusedError("Too much on its way into the log. Try again.", "refused")
+
+    def let_go(self, count: int) -> None:
+        """So many bytes are answered or thrown away."""
+        self._in_flight -= count
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def answer(self, body: bytes, reply: Reply) -> None:
+        """Answer one frame, now or later.
+
+        Args:
+            body: the frame without its header.
+            reply: sends the answer.
+        """
         try:
-            async with asyncio.timeout(self._limits.frame_seconds):
-                header += await reader.readexactly(HEADER.size - len(header))
-                await self._read_body(reader, body_length(header), body)
-            return await self._answer(bytes(body))
-        finally:
-            self._in_flight -= len(body)
+            if len(body) > _SMALL:
+                self._later(self._large(body, reply), reply)
+            else:
+                self._dispatch(decode_body(body), reply)
+        except AuditError as error:
+            reply(_failed(error))
 
-    async def _read_body(self, reader: asyncio.StreamReader, length: int, body: bytearray) -> None:
-        """Read a frame's body; only what has arrived takes memory."""
-        while len(body) < length:
-            piece = await reader.read(min(_PIECE, length - len(body)))
-            if not piece:
-                raise asyncio.IncompleteReadError(bytes(body), length)
-            body += piece
-            self._in_flight += len(piece)
-            if self._in_flight > self._limits.in_flight:
-                raise RecordRefusedError("Too much on its way into the log. Try again.", "refused")
+    def _dispatch(self, message: dict[str, Any], reply: Reply) -> None:
+        name = str(message.get("op"))
+        if name == "append":
+            self._append(parse_append(message), reply)
+        elif name in self._operations:
+            self._later(self._operate(name, message, reply), reply)
+        else:
+            known = ", ".join(("append", *self._operations))
+            reply(failure("bad_request", f"'op' must be one of {known}."))
 
-    async def _answer(self, body: bytes) -> dict[str, Any]:
-        try:
-            message = decode_body(body)
-            operation = self._operations.get(str(message.get("op")))
-            if operation is None:
-                known = ", ".join(self._operations)
-                return _failure("bad_request", f"'op' must be one of {known}.")
-            return {"ok": True, **await operation(message)}
-        except FrameError as error:
-            return _failure("bad_request", str(error))
-        except (RecordRefusedError, LogUnavailableError) as error:
-            return _failure(error.code, str(error))
+    async def _large(self, body: bytes, reply: Reply) -> None:
+        """Parse and compress beside the event loop: others' records do not wait for it."""
+        message = await asyncio.to_thread(decode_body, body)
+        if message.get("op") == "append":
+            self._append(await asyncio.to_thread(parse_append, message), reply)
+        else:
+            self._dispatch(message, reply)
 
-    async def _append(self, message: dict[str, Any]) -> dict[str, Any]:
-        receipt = await self._keeper.append(await _parsed(message))
-        return {"receipt": asdict(receipt)}
+    def _append(self, request: AppendRequest, reply: Reply) -> None:
+        self._keeper.append(request, partial(_acknowledge, reply))
+
+    async def _operate(self, name: str, message: dict[str, Any], reply: Reply) -> None:
+        reply({"ok": True, **await self._operations[name](message)})
+
+    def _later(self, work: Coroutine[Any, Any, None], reply: Reply) -> None:
+        task = asyncio.create_task(_to_its_end(work, reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
         standing = self._journal.standing
@@ -195,6 +195,8 @@ class Service:
             witnessed_at=standing.witnessed_at,
             started=self._started,
             last_commit=self._keeper.last_commit,
+            used=round(self._keeper.room.share, 4),
+            warning=self._keeper.room.words,
         )
         return {"status": asdict(status)}
 
@@ -211,6 +213,16 @@ class Service:
         await self._keeper.witness(note)
         return await self._status(message)
 
+    async def _subject_keys(self, message: dict[str, Any]) -> dict[str, Any]:
+        indexes = message.get("indexes")
+        if (
+            not isinstance(indexes, list)
+            or len(indexes) > _MOST_KEYS
+            or not all(type(index) is int and 0 <= index < 1 << 62 for index in indexes)
+        ):
+            raise RecordRefusedError(f"'indexes' must be at most {_MOST_KEYS} numbers of records.")
+        return {"keys": await self._keeper.subject_keys(indexes)}
+
     async def _decide(self, message: dict[str, Any]) -> dict[str, Any]:
         note, subject = message.get("note"), message.get("subject")
         try:
@@ -223,38 +235,25 @@ class Service:
             ) from error
         return {"record": await self._keeper.decide(approved)}
 
-    async def _send(self, writer: asyncio.StreamWriter, reply: dict[str, Any]) -> None:
-        writer.write(encode_frame(reply))
-        async with asyncio.timeout(self._limits.reply_seconds):
-            await writer.drain()
 
-    async def _send_last(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reply: dict[str, Any]
-    ) -> None:
-        """Say why the connection ends; what is still under way is read, else the word is lost."""
-        with suppress(ConnectionError, TimeoutError):
-            await self._send(writer, reply)
-            writer.write_eof()
-            async with asyncio.timeout(_LINGER):
-                while await reader.read(_PIECE):
-                    pass
+def _acknowledge(reply: Reply, answer: Answer) -> None:
+    if isinstance(answer, Receipt):
+        reply({"ok": True, "receipt": answer.to_json()})
+    else:
+        reply(_failed(answer))
 
 
-async def _header(reader: asyncio.StreamReader) -> bytes | None:
-    """The first bytes of the next frame, or None once the client has closed."""
-    return await reader.read(HEADER.size) or None
+async def _to_its_end(work: Awaitable[None], reply: Reply) -> None:
+    try:
+        await work
+    except AuditError as error:
+        reply(_failed(error))
+    except Exception as error:  # the edge of the process: whoever waits must hear that it failed
+        _log.exception("An operation failed")
+        reply(failure("not_durable", f"The writer failed: {type(error).__name__}."))
 
 
-async def _parsed(message: dict[str, Any]) -> AppendRequest:
-    content = message.get("content")
-    if isinstance(content, dict) and _is_large(content):
-        return await asyncio.to_thread(parse_append, message)
-    return parse_append(message)
-
-
-def _is_large(content: dict[str, Any]) -> bool:
-    return sum(len(value) for value in content.values() if isinstance(value, str)) > _SMALL
-
-
-def _failure(code: str, message: str) -> dict[str, Any]:
-    return {"ok": False, "error": {"code": code, "message": message}}
+def _failed(error: AuditError) -> dict[str, Any]:
+    if isinstance(error, (RecordRefusedError, LogUnavailableError)):
+        return failure(error.code, str(error))
+    return failure("bad_request", str(error))

@@ -108,6 +108,13 @@ class Subjects:
         """The subject of this name, None if the log has no record about it."""
         return self._find(handle(self._link, name))
 
+    def key_of(self, ident: bytes) -> bytes | None:
+        """The key of the subject with this id, None if there is none any more."""
+        with self._translated():
+            one = "SELECT key FROM subjects WHERE id = ?"
+            row = self._open.execute(one, (ident,)).fetchone()
+            return None if row is None else aes_key_unwrap(self._kek, row[0])
+
     def ident_of(self, index: int, blob: bytes) -> bytes:
         """The id of the subject that a record is about, also of an erased one.
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -30,6 +31,7 @@ from tests.service.audit.harness import Writer
 CONTENT = 4096  # bytes of text that hardly compresses
 SYNCS = 300
 RECORDS_ALONE = 400
+TEXTS = 64  # different ones of each process
 RECORDS = 4800  # of all clients together
 PROCESSES = 4  # that the clients are spread over
 SMALL = 10_000  # records of the log that the large one is compared with
@@ -54,37 +56,52 @@ def show_appends(folder: Path) -> None:
     """Durable appends, each figure beside that of the disk or the database alone."""
     sync = show("bare fdatasync, append 4 KiB", sync_times(folder))
     with Writer(folder / "w") as writer:
-        show("append, 1 client", append_times(writer.socket, RECORDS_ALONE))
+        show("append, 1 client", append_times(writer.socket, RECORDS_ALONE, texts(1)))
         show("begin and end of a request", pair_times(writer.socket, RECORDS_ALONE // 2))
         for clients in (8, 64):
-            bare = bare_rate(folder / f"bare-{clients}.db", clients)
-            before = cpu(writer)
-            rate, times = many(writer, clients)
-            cost = (cpu(writer) - before) / RECORDS
-            p99 = show(f"append, {clients} clients", times)
-            print(
-                f"  durable records per second {rate:8.0f}   bare loop, {clients} a commit, "
-                f"{bare:.0f}: {rate / bare:.2f} of it   p99 {p99 / sync:.1f} x fdatasync"
+            single, grouped = (
+                bare_rate(folder / f"bare-{clients}-{batch}.db", batch) for batch in (1, clients)
             )
-            print(f"  writer's processor time  {cost * 1e6:8.0f} us a record")
+            found = many(writer, clients)
+            p99 = show(f"append, {clients} clients", found.times)
+            print(
+                f"  durable records per second {found.rate:8.0f}   p99 {p99 / sync:.1f} x fdatasync"
+            )
+            print(
+                f"  bare insert loop, one a commit {single:6.0f}/s: {found.rate / single:.2f} of it"
+            )
+            print(
+                f"  bare loop, {clients:2} a commit        {grouped:6.0f}/s: "
+                f"{found.rate / grouped:.2f} of it"
+            )
+            print(
+                f"  processor time a record: writer {found.writer * 1e6:.0f} us, "
+                f"clients {found.clients * 1e6:.0f} us"
+            )
         print(f"writer's memory            {memory(writer):8.1f} MB")
 
 
 def bare_rate(path: Path, batch: int) -> float:
-    """Rows a second of a loop that does nothing but insert 4 KiB and commit."""
+    """Rows a second of a loop that does nothing but insert 4 KiB and commit.
+
+    Args:
+        path: the database to make.
+        batch: rows of each transaction.
+    """
+    count = RECORDS if batch > 1 else RECORDS_ALONE
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute("PRAGMA synchronous = FULL").fetchall()
     connection.execute("CREATE TABLE records (idx INTEGER PRIMARY KEY, blob BLOB)")
     block = os.urandom(CONTENT)
     started = time.perf_counter()
-    for _ in range(RECORDS // batch):
+    for _ in range(count // batch):
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany("INSERT INTO records (blob) VALUES (?)", [(block,)] * batch)
         connection.execute("COMMIT")
     elapsed = time.perf_counter() - started
     connection.close()
-    return RECORDS // batch * batch / elapsed
+    return count // batch * batch / elapsed
 
 
 def show(name: str, seconds: Sequence[float]) -> float:
@@ -114,12 +131,18 @@ def text(source: random.Random) -> str:
     return " ".join(source.choices(words, k=CONTENT // 7))[:CONTENT]
 
 
-def append_times(socket: Path, count: int, seed: int = 1) -> list[float]:
+def texts(seed: int) -> list[str]:
+    """Some texts, made before the clock runs."""
+    source = random.Random(seed)  # noqa: S311 - words, nothing secret
+    return [text(source) for _ in range(TEXTS)]
+
+
+def append_times(socket: Path, count: int, contents: Sequence[str]) -> list[float]:
     """Time single records of one client."""
-    client, source, times = AuditClient(socket, timeout=30), random.Random(seed), []  # noqa: S311 - words, nothing secret
+    client, times = AuditClient(socket, timeout=30), []
     meta = {"task": "triage", "model": "demo", "model_sha256": "a" * 64, "seed": 7}
-    for _ in range(count):
-        content = {"text": text(source)}
+    for number in range(count):
+        content = {"text": contents[number % len(contents)]}
         started = time.perf_counter()
         client.append(RecordType.PROMPT, actor="m.keller", meta=meta, content=content)
         times.append(time.perf_counter() - started)
@@ -140,27 +163,46 @@ def pair_times(socket: Path, count: int) -> list[float]:
     return times
 
 
-def many(writer: Writer, clients: int) -> tuple[float, list[float]]:
-    """Several client processes at once, each with several threads: records a second, and times."""
+@dataclass(frozen=True)
+class Load:
+    """What many clients got.
+
+    Attributes:
+        rate: durable records a second.
+        times: seconds that each record took.
+        writer: processor time of the writer a record, seconds.
+        clients: processor time of all clients a record, seconds.
+    """
+
+    rate: float
+    times: list[float]
+    writer: float
+    clients: float
+
+
+def many(writer: Writer, clients: int) -> Load:
+    """Several client processes at once, each with several threads."""
     processes = min(PROCESSES, clients)
-    threads = clients // processes
-    each = RECORDS // clients
+    threads, each = clients // processes, RECORDS // clients
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        pool.starmap(threaded_times, [(writer.socket, 1, 1, 9)] * processes, chunksize=1)
-        started = time.perf_counter()
+        pool.starmap(threaded, [(writer.socket, 1, 1, 9)] * processes, chunksize=1)
+        before, started = cpu(writer), time.perf_counter()
         jobs = [(writer.socket, threads, each, number) for number in range(processes)]
-        times = pool.starmap(threaded_times, jobs, chunksize=1)
-        elapsed = time.perf_counter() - started
-    return clients * each / elapsed, [one for found in times for one in found]
+        found = pool.starmap(threaded, jobs, chunksize=1)
+        elapsed, spent = time.perf_counter() - started, cpu(writer) - before
+    count = clients * each
+    times = [one for took, _ in found for one in took]
+    return Load(count / elapsed, times, spent / count, sum(own for _, own in found) / count)
 
 
-def threaded_times(socket: Path, threads: int, count: int, seed: int) -> list[float]:
-    """Time the records of several clients in one process."""
+def threaded(socket: Path, threads: int, count: int, seed: int) -> tuple[list[float], float]:
+    """Times of the records of several clients in one process, and the processor time they took."""
+    contents = texts(seed)
+    before = time.process_time()
     with ThreadPoolExecutor(threads) as pool:
-        found = pool.map(
-            lambda number: append_times(socket, count, seed * threads + number), range(threads)
-        )
-        return [one for times in found for one in times]
+        found = pool.map(lambda _: append_times(socket, count, contents), range(threads))
+        times = [one for took in found for one in took]
+    return times, time.process_time() - before
 
 
 def cpu(writer: Writer) -> float:

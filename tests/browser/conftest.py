@@ -124,6 +124,22 @@ def staff_state(browser: Browser, stack: Stack, staff: Credentials) -> StorageSt
     return state
 
 
+@pytest.fixture(scope="session")
+def officer_state(browser: Browser, stack: Stack, officer: Credentials) -> StorageState:
+    """The cookies of a session of `officer`."""
+    context = browser.new_context()
+    browsers.sign_in(context.new_page(), stack, officer)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture
+def officer_page(open_context: Callable[..., BrowserContext], officer_state: StorageState) -> Page:
+    """A wide window in which `officer` is signed in."""
+    return open_context(storage_state=officer_state).new_page()
+
+
 @pytest.fixture
 def staff_page(open_context: Callable[..., BrowserContext], staff_state: StorageState) -> Page:
     """A wide window in which `staff` is signed in."""

@@ -20,6 +20,14 @@ AXE_VERSION = "4.14.1"
 BUILD = Path(__file__).resolve().parents[2] / "build/axe"
 STAFF_PAGES = ["/", "/tasks/deidentify?example=1", "/receipts", "/account"]
 MANAGER_PAGES = ["/models", "/keys", "/people", "/system", "/nowhere", "/log"]
+OFFICER_PAGES = [
+    "/log",
+    "/log/records",
+    "/log/openings",
+    "/log/export",
+    "/log/witness",
+    "/log/witness/sheet",
+]
 INLINE = """() => [...document.querySelectorAll('*')].filter((element) =>
     element.tagName === 'STYLE' || (element.tagName === 'SCRIPT' && !element.src)
     || [...element.attributes].some(({name}) => name === 'style' || name.startsWith('on'))
@@ -79,7 +87,7 @@ def _pages(stack: Stack, page: Page, manager: Credentials, officer: Credentials)
     yield "people with an error"
     page.context.clear_cookies()
     sign_in(page, stack, officer)
-    for path in ("/", "/log"):
+    for path in ("/", *OFFICER_PAGES):
         page.goto(stack.url + path)
         yield f"{path} of an officer"
 

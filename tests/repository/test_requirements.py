@@ -10,7 +10,7 @@ import pytest
 from tests.repository.tree import ROOT
 
 FOLDER = ROOT / "requirements"
-PINNED = ["pip", "build", "runtime", "llama", "dev", "transformers"]
+PINNED = ["pip", "build", "runtime", "ansible", "llama", "dev", "transformers", "peers"]
 _PIN = re.compile(r"^(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;]+)", re.MULTILINE)
 
 
@@ -52,7 +52,7 @@ def test_what_is_asked_for_is_pinned_as_asked(name: str) -> None:
         assert version in {"", pins[package]}
 
 
-@pytest.mark.parametrize("name", ["build", "runtime", "dev", "transformers"])
+@pytest.mark.parametrize("name", ["build", "runtime", "ansible", "dev", "transformers", "peers"])
 def test_every_wish_has_its_reason(name: str) -> None:
     assert [wanted for wanted, reason in _asked(name).items() if not reason] == []
 
@@ -79,3 +79,5 @@ def test_debian_packages_are_listed_once_each_in_order() -> None:
         assert packages == sorted(packages)
         listed += packages
     assert len(listed) == len(set(listed))
+    host = (FOLDER / "debian-host.txt").read_text().splitlines()
+    assert (names := [line for line in host if not line.startswith("#")]) == sorted(set(names))

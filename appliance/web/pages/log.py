@@ -7,6 +7,7 @@ from flask import Blueprint, render_template
 from appliance.identity import Role
 from appliance.web import state
 from appliance.web.access import needs
+from appliance.web.log.exposure import exposure
 
 blueprint = Blueprint("log", __name__)
 
@@ -16,4 +17,9 @@ blueprint = Blueprint("log", __name__)
 def show() -> str:
     """Size, root, identity and last checkpoint of the log."""
     status = state.log_status()
-    return render_template("pages/log.html", log=status, standing=state.of_log(status))
+    return render_template(
+        "pages/log.html",
+        log=status,
+        standing=state.of_log(status),
+        exposure=None if status is None else exposure(status),
+    )

@@ -40,6 +40,7 @@ class Writer:
         self.head = head or root / "head.log"
         self.socket = root / "s"
         self.officers = root / "officers.json"
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self._make_officers()
 
@@ -69,8 +70,11 @@ class Writer:
         command = [sys.executable, "-m", "audit.writer", "--dir", str(self.log)]
         command += ["--head", str(self.head), "--socket", str(self.socket)]
         command += ["--officers", str(self.officers), "--origin", ORIGIN, *options]
+        environment = {**os.environ, **self.environment}
         with (self.root / "errors").open("ab") as errors:
-            return subprocess.Popen(command, stderr=errors, stdin=subprocess.DEVNULL)
+            return subprocess.Popen(
+                command, stderr=errors, stdin=subprocess.DEVNULL, env=environment
+            )
 
     def answers(self) -> bool:
         process = self.process

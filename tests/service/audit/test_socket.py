@@ -102,6 +102,37 @@ def test_a_malformed_message_gets_an_answer_and_the_connection_goes_on(
     assert works(client)
 
 
+APPEND = b'{"op":"append","type":"prompt","actor":"a","meta":{},"content":{"text":"%s"}}'
+
+
+def framed(body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + body
+
+
+def test_frames_that_come_at_once_are_answered_in_their_order(raw: Raw) -> None:
+    bodies = [APPEND % b"one", b'{"op":"delete"}', b'{"op":"status"}', APPEND % (b"x" * 300_000)]
+    raw.send(b"".join(map(framed, bodies * 3)))
+    first = [raw.reply() for _ in bodies]
+    assert ["receipt" in first[0], first[1]["ok"], "status" in first[2]] == [True, False, True]
+    rest = [raw.reply() for _ in bodies * 2]
+    places = [answer["receipt"]["index"] for answer in [*first, *rest] if "receipt" in answer]
+    assert len(places) == 6
+    assert places == sorted(places)
+
+
+def test_a_frame_that_comes_byte_by_byte_is_answered(raw: Raw) -> None:
+    for byte in framed(APPEND % b"slow"):
+        raw.send(bytes([byte]))
+    assert raw.reply()["ok"] is True
+
+
+def test_who_says_that_he_is_done_still_gets_his_receipt(raw: Raw) -> None:
+    raw.send(framed(APPEND % b"last words"))
+    raw.socket.shutdown(socket.SHUT_WR)
+    assert raw.reply()["ok"] is True
+    assert raw.at_end()
+
+
 @pytest.mark.parametrize("length", [0, MAX_FRAME + 1, 2**32 - 1])
 def test_a_frame_of_an_impossible_length_ends_its_connection_only(
     raw: Raw, client: AuditClient, length: int

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 import stat
 import subprocess
-import sys
-import zipapp
 from pathlib import Path
 
 import pytest
 
-import audit
 from audit.client import AuditClient, Receipt, RecordType
 from tests.service.audit.harness import Writer, call_tool, run_tool, tool
 
@@ -209,17 +205,3 @@ def test_a_file_that_is_no_database_is_tampered_with_not_a_crash(
         status, output, _ = call_tool("verify", writer.log)
         assert (status, output[:8]) == (1, "TAMPERED")
         assert call_tool("open", writer.log, *keys(writer))[0] == 1
-
-
-def test_the_tool_runs_as_one_file(writer: Writer, receipt: Receipt, root: Path) -> None:
-    package = Path(audit.__file__).parent
-    shutil.copytree(
-        package, root / "app/audit", ignore=shutil.ignore_patterns("writer", "__pycache__")
-    )
-    zipapp.create_archive(root / "app", root / "tool.pyz", main="audit.cli.main:main")
-    command = [sys.executable, "tool.pyz", "verify", str(writer.log)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    result = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, check=True, env=environment
-    )
-    assert result.stdout.startswith("INTACT")

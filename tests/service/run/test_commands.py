@@ -108,10 +108,10 @@ def test_what_the_command_line_did_is_in_the_log_under_its_user(
     cloister.call("user", "add", "logged.one")
     records = _opened(cloister, tmp_path)
     prompt = next(one for one in records if one["event"] == record)
-    assert prompt["meta"]["meta"]["actor"] == ME
+    assert prompt["actor"] == ME
     assert "Logged words" in json.dumps(prompt["content"])
     made = [one for one in records if "account:created" in json.dumps(one["meta"])]
-    assert [one["meta"]["meta"]["actor"] for one in made][-1] == ME
+    assert [one["actor"] for one in made][-1] == ME
 
 
 def test_ctrl_c_in_the_middle_of_an_answer_is_recorded_as_cancelled(

@@ -40,9 +40,9 @@ def ask(
 
 
 def decide(journal: Journal, asked: Request) -> int:
-    done, index = journal.decide(Approved(asked.note, asked.subject, asked.salt))
+    done = journal.decide(Approved(asked.note, asked.subject, asked.salt))
     journal.write_head(done.notes)
-    return index
+    return journal.standing.size - 1
 
 
 def erase(folder: LogFolder, journal: Journal, name: str) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from audit.age import Identity
-from audit.cli.printing import as_json_line, as_text, printable
+from audit.cli.printing import as_text, printable
 from audit.errors import NoMatchingIdentityError, TwoOfficersNeededError
+from audit.formats.jsonl import as_json_line
 from audit.opening import (
     ClosedRecord,
     OpenedRecord,

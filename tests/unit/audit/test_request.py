@@ -6,13 +6,14 @@ import json
 from uuid import UUID
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.blob import unpack_content
 from audit.errors import AuditError, RecordRefusedError
 from audit.leaf import LeafType
-from audit.writer.request import MAX_META, parse_append
+from audit.writer.request import MAX_META, canonical, parse_append
 
 EVENT = "019a2f30-7c1e-7d3a-9f00-5b1c2d3e4f50"
 
@@ -109,3 +110,14 @@ def test_no_message_whatever_fails_in_another_way(changes: dict[str, object]) ->
         parse_append(message(**changes))
     except AuditError:
         return
+
+
+@given(values)
+def test_the_canonical_form_is_that_of_rfc_8785_for_every_value(value: object) -> None:
+    try:
+        expected = rfc8785.dumps(value)  # type: ignore[arg-type]  # it checks the type itself
+    except rfc8785.CanonicalizationError:
+        with pytest.raises(RecordRefusedError, match="no canonical"):
+            canonical(value)
+    else:
+        assert canonical(value) == expected

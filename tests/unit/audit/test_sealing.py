@@ -22,13 +22,16 @@ from audit.blob import (
 from audit.errors import SealBrokenError
 from audit.index import MARKS_SIZE, Index
 from audit.ratchet import CONTENTS, METADATA, Ratchet
-from audit.secret import hexlify, random_secret, wipe, xor
+from audit.secret import hexlify, random_secret, wipe
 
 LOG, HEADER, MARKS = bytes(32), bytes(136), bytes(range(MARKS_SIZE))
 
 
+SHARES = bytes(range(64))
+
+
 def ratchet() -> Ratchet:
-    return Ratchet(bytearray(range(32)), CONTENTS)
+    return Ratchet(bytearray(SHARES), CONTENTS)
 
 
 def metadata() -> Ratchet:
@@ -37,27 +40,45 @@ def metadata() -> Ratchet:
 
 def test_the_derivation_is_hkdf_with_these_names() -> None:
     secret = bytes(range(32))
-    expected = HKDF(hashes.SHA256(), 64, bytes(32), b"cloister-audit/v2 content").derive(secret)
+    halves = b"".join(expand(share, b"cloister-audit/v2 half") for share in parts(SHARES))
+    expected = HKDF(hashes.SHA256(), 64, bytes(32), b"cloister-audit/v2 content").derive(halves)
     assert bytes(ratchet().key()) == expected
     expected = HKDF(hashes.SHA256(), 64, bytes(32), b"cloister-audit/v2 meta").derive(secret)
     assert bytes(metadata().key()) == expected
 
 
-def test_the_ratchet_step_is_hkdf_expand() -> None:
+def parts(shares: bytes) -> list[bytes]:
+    return [shares[:32], shares[32:]]
+
+
+def expand(secret: bytes, info: bytes) -> bytes:
+    return hmac.digest(secret, info + b"\x01", "sha256")
+
+
+def test_the_ratchet_step_is_hkdf_expand_of_each_share_by_itself() -> None:
     stepped = ratchet()
     stepped.advance()
-    following = hmac.digest(bytes(range(32)), b"cloister-audit/v2 ratchet\x01", "sha256")
-    assert stepped.key() == Ratchet(bytearray(following), CONTENTS).key()
+    following = [expand(share, b"cloister-audit/v2 ratchet") for share in parts(SHARES)]
+    assert stepped.key() == Ratchet(bytearray().join(following), CONTENTS).key()
     assert stepped.position == 1
 
 
+@pytest.mark.parametrize("change", [0, 63])
+def test_neither_share_alone_decides_a_key(change: int) -> None:
+    shares = bytearray(SHARES)
+    shares[change] ^= 1
+    assert Ratchet(shares, CONTENTS).key() != ratchet().key()
+
+
 def test_the_ratchet_overwrites_the_secret_that_it_was_given() -> None:
-    secret = bytearray(range(32))
+    secret = bytearray(SHARES)
     before = Ratchet(secret, CONTENTS)
+    before.key()
+    assert before._halves == bytes(64)
     before.advance()
-    assert secret != bytes(range(32))
+    assert not set(parts(bytes(secret))) & set(parts(SHARES))
     before.erase()
-    assert secret == bytes(32)
+    assert secret == bytes(64)
 
 
 def test_a_subject_key_gives_another_key() -> None:
@@ -129,6 +150,5 @@ def test_secrets_live_in_buffers_that_can_be_wiped() -> None:
     secret = random_secret(32)
     assert len(secret) == 32
     assert hexlify(secret).decode() == secret.hex()
-    assert xor(secret, secret) == bytes(32)
     wipe(secret)
     assert secret == bytes(32)

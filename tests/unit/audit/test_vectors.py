@@ -58,13 +58,16 @@ def test_blobs_open_by_the_words_of_the_specification(
             mask = hmac.digest(bytes.fromhex(known["subject_link"]), word, "sha256")[:16]
             hidden = int.from_bytes(data[:16], "big") ^ int.from_bytes(mask, "big")
             assert hidden.to_bytes(16, "big").hex() == known["subject_id"]
-        key = HKDF(hashes.SHA256(), 64, salt, info).derive(state)
+        shares = [state[start : start + 32] for start in range(0, len(state), 32)]
+        halves = b"".join(expand(share, b"cloister-audit/v2 half") for share in shares)
+        opens = halves if len(shares) == 2 else state
+        key = HKDF(hashes.SHA256(), 64, salt, info).derive(opens)
         marks, sealed = data[:front], data[front:]
         assert sealed[:32] == key[32:]
         bound = log + leaf[:136] + letter + marks
         plain = AESGCM(key[:32]).decrypt(bytes(12), sealed[32:], bound)
         assert (zlib.decompress(plain) if text == "content" else plain).decode() == known[text]
-        state = expand(state, b"cloister-audit/v2 ratchet")
+        state = b"".join(expand(share, b"cloister-audit/v2 ratchet") for share in shares)
 
 
 def test_marks_and_tokens_are_those_of_the_specification(known: dict[str, Any]) -> None:
@@ -113,3 +116,23 @@ def test_a_handle_is_that_of_the_specification(known: dict[str, Any]) -> None:
     word = b"cloister-audit/v2 subject handle\0case 12"
     found = hmac.digest(bytes.fromhex(known["subject_link"]), word, "sha256")[:16]
     assert known["subject_handle"] == found.hex()
+
+
+def test_recovery_lines_are_those_of_the_specification(known: dict[str, Any]) -> None:
+    """Spelt by the specification's words alone."""
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    keys = known["officers_keys"]
+    secret, label = bytes.fromhex(keys["secret"]), b"cloister-audit recovery"
+    for kind, lines in keys["recovery_lines"].items():
+        raw = []
+        for number in range(1, 9):
+            piece = secret[4 * number - 4 : 4 * number]
+            raw.append(piece + hashlib.sha256(label + bytes([number]) + piece).digest()[:1])
+        whole = hashlib.sha256(label + bytes([9, int(kind)]) + secret).digest()
+        raw.append(bytes([int(kind)]) + whole[:4])
+        bits = [f"{int.from_bytes(line, 'big'):040b}" for line in raw]
+        spelt = [
+            "".join(alphabet[int(line[place : place + 5], 2)] for place in range(0, 40, 5))
+            for line in bits
+        ]
+        assert lines == [f"{line[:4]}-{line[4:]}" for line in spelt]

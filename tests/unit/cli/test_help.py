@@ -42,6 +42,7 @@ FIXED = {
         "carry-out",
         "ledger",
     },
+    "bundle": {"build", "verify", "inspect", "unpack"},
 }
 
 

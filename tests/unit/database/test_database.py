@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
-import appliance.web.receipts  # noqa: F401 - its table belongs to the schema
+import appliance.web.log.openings
+import appliance.web.receipts  # noqa: F401 - these tables belong to the schema
 from appliance.database import Database, SchemaTooNewError, open_database, upgrade
 from appliance.database.tables import AccountRow, AttemptRow, Base, SessionRow
 

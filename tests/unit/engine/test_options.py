@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import typing
+from pathlib import Path
 
 import pytest
 
 from appliance.catalogue.quantisation import QUANTISATIONS
 from appliance.cli.errors import describe
 from appliance.engine.errors import OptionsError
+from appliance.engine.llama import LogTail, load
 from appliance.engine.options import (
     CACHE_TYPES,
     FLASH_ATTENTION,
@@ -22,6 +24,7 @@ from appliance.engine.options import (
 )
 from appliance.host.programs import engine_options
 from appliance.settings import CacheType, Settings
+from tests.support.tiny_gguf import write_tiny_gguf
 
 RESIDENCY = ResidencyOptions(memory_mib=9000, wait_seconds=7, pinned=("triage", "phi-2"))
 ALL = EngineOptions(3, 5, 700, 9, 32, 2, 6, True, -1, "on", "q8_0", "q4_0")
@@ -56,6 +59,24 @@ def test_settings_and_options_offer_the_cache_types_that_we_know_the_size_of() -
     assert typing.get_args(attention) == FLASH_ATTENTION
     known = {kind.name.lower() for kind in QUANTISATIONS.values()}
     assert known.issuperset(CACHE_TYPES)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        EngineOptions(threads=1, sequences=1, context=64, draft=0),
+        EngineOptions(threads=1, sequences=64, context=64),
+        EngineOptions(threads=1, sequences=1, context=64, prefixes=64, step_tokens=16),
+        EngineOptions(threads=1, sequences=1, context=64, draft=0, exact=True),
+    ],
+)
+def test_a_model_loads_with_any_number_of_sequences_guesses_and_beginnings(
+    options: EngineOptions, log_tail: LogTail, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_tiny_gguf(path)
+    loaded = load(path, 64, options, log_tail)
+    loaded.free()
 
 
 @pytest.mark.parametrize("kind", ["q8_0", "q4_0", "iq4_nl"])

@@ -21,10 +21,26 @@ ROLES = {
         f"people.{view}": frozenset({Role.ADMIN})
         for view in ("show", "create", "person", "set_roles", "reset", "disable", "enable")
     },
+    **{
+        f"records.{view}": frozenset({Role.OFFICER})
+        for view in ("show", "open_log", "find", "look")
+    },
+    **{
+        f"outside.{view}": frozenset({Role.OFFICER})
+        for view in ("show", "take", "checkpoint", "sheet", "code")
+    },
+    **{
+        f"taking.{view}": frozenset({Role.OFFICER})
+        for view in ("show", "now", "begin", "resume", "delete", "fetch")
+    },
+    **{
+        f"together.{view}": frozenset({Role.OFFICER})
+        for view in ("show", "list_all", "ask", "read", "decide", "contents", "withdraw")
+    },
 }
 PUBLIC = {"static", "signin.show", "signin.sign_in"}
 WITH_ONE_TIME_PASSWORD = {"signin.first_password_form", "signin.first_password", "signin.sign_out"}
-BACKGROUND = {"models.now"}
+BACKGROUND = {"models.now", "taking.now"}
 """Asked for by an open page on its own: no use of the session, and no way to the sign-in."""
 ANY_ACCOUNT = {
     "home.show",
@@ -75,7 +91,11 @@ def test_every_page_sends_a_stranger_to_the_sign_in(app: Flask) -> None:
     ]
     assert rules
     for rule in rules:
-        path = rule.rule.replace("<name>", "triage").replace("<record_id>", "x")
+        path = (
+            rule.rule.replace("<name>", "triage")
+            .replace("<record_id>", "x")
+            .replace("<int:size>", "7")
+        )
         for method in rule.methods & {"GET", "POST"}:
             answer = client.open(path, method=method)
             assert answer.status_code == 303, (method, path)
@@ -96,4 +116,4 @@ def test_a_script_without_a_session_gets_a_401_with_what_to_do(app: Flask) -> No
 
 def test_what_a_page_asks_for_on_its_own_is_a_401_without_a_session(app: Flask) -> None:
     rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint in BACKGROUND]
-    assert [app.test_client().get(rule.rule).status_code for rule in rules] == [401]
+    assert [app.test_client().get(rule.rule).status_code for rule in rules] == [401, 401]

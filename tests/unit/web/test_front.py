@@ -42,11 +42,23 @@ PAIRS = [
 def test_the_static_files_are_these_and_all_our_own() -> None:
     files = {str(file.relative_to(WEB / "static")) for file in (WEB / "static").rglob("*.*")}
     assert files == {
+        "age.js",
         "arcade.svg",
+        "bytes.js",
+        "chacha.js",
         "copy.js",
         "counter.js",
+        "exports.js",
         "logo.svg",
+        "openings.js",
+        "reading.js",
+        "records-view.js",
+        "records.js",
         "renew.js",
+        "scrypt.js",
+        "sealed.js",
+        "sha256.js",
+        "sitting.js",
         "stream.js",
         "style.css",
     }
