@@ -94,6 +94,18 @@ class Settings(BaseSettings):
         "", description="Folder of llama.cpp's converter, to import Hugging Face folders; or none."
     )
 
+    audit_short_days: int = Field(
+        0,
+        ge=0,
+        description="Days that the log keeps contents of class short; 0: for ever.",
+    )
+    audit_standard_days: int = Field(
+        0, ge=0, description="The same for the class standard: prompts and answers without another."
+    )
+    audit_long_days: int = Field(
+        0, ge=0, description="The same for the class long: sign-ins, changes, looks at the log."
+    )
+
     engine_threads: int = Field(0, ge=0, description="Threads of a runner; 0 means all cores.")
     engine_sequences: int = Field(16, ge=1, le=64, description="Requests decoded at the same time.")
     engine_context: int = Field(

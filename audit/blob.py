@@ -1,6 +1,7 @@
-"""Sealed blobs, bound to log and leaf: `marks | commitment[32] | AES-256-GCM ciphertext | tag[16]`.
+"""Sealed blobs, bound to log and leaf: `front | commitment[32] | AES-GCM ciphertext | tag[16]`.
 
-Only metadata have marks, those of the blind index. A record's key is used once, so the nonce is
+In front of metadata stand the marks of the blind index, in front of a content about a subject the
+bond to the subject's key; of other contents nothing. A record's key is used once, so the nonce is
 fixed. The commitment comes from the same derivation as the key: a blob can not be made that opens
 to two texts under two keys.
 """
@@ -17,13 +18,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit.errors import SealBrokenError
 from audit.index import MARKS_SIZE
+from audit.leaf import LeafFlag
 from audit.secret import wipe
+from audit.subject import ID_SIZE
 
 META: Final = b"m"
 CONTENT: Final = b"c"
 MAX_CONTENT: Final = 16 * 1024 * 1024  # bytes of JSON, before compression
 MAX_SEALED: Final = MAX_CONTENT + 4096  # bytes, with actor and subject
 
+_FLAGS: Final = 5  # where a leaf has them
 _NONCE: Final = bytes(12)
 _LOG_ID: Final = b"cloister-audit/v2 log"
 
@@ -34,7 +38,7 @@ def log_id(origin: str, first_key: bytes) -> bytes:
 
 
 def seal(
-    key: bytearray, plain: bytes, log: bytes, header: bytes, part: bytes, marks: bytes = b""
+    key: bytearray, plain: bytes, log: bytes, header: bytes, part: bytes, front: bytes = b""
 ) -> bytes:
     """Seal one blob and wipe its key.
 
@@ -44,11 +48,11 @@ def seal(
         log: the log's id.
         header: the leaf's first 136 bytes.
         part: META or CONTENT.
-        marks: of the blind index; stand in front of the blob and are bound to it.
+        front: marks or bond; stands in front of the blob and is bound to it.
     """
     cipher = AESGCM(memoryview(key)[:32])
-    bound = log + header + part + marks
-    blob = marks + bytes(key[32:]) + cipher.encrypt(_NONCE, plain, bound)
+    bound = log + header + part + front
+    blob = front + bytes(key[32:]) + cipher.encrypt(_NONCE, plain, bound)
     wipe(key)
     return blob
 
@@ -59,15 +63,20 @@ def unseal(key: bytearray, blob: bytes, log: bytes, header: bytes, part: bytes) 
     Raises:
         SealBrokenError: if blob, header and key do not belong together.
     """
-    start = MARKS_SIZE if part == META else 0
-    marks, sealed = blob[:start], blob[start:]
+    start = MARKS_SIZE if part == META else bond_size(header)
+    front, sealed = blob[:start], blob[start:]
     if not hmac.compare_digest(sealed[:32], key[32:]):
         raise SealBrokenError("the blob was not sealed under this record's key")
     try:
         cipher = AESGCM(memoryview(key)[:32])
-        return cipher.decrypt(_NONCE, sealed[32:], log + header + part + marks)
+        return cipher.decrypt(_NONCE, sealed[32:], log + header + part + front)
     except InvalidTag as error:
         raise SealBrokenError("the blob or its leaf was changed") from error
+
+
+def bond_size(header: bytes) -> int:
+    """Bytes in front of a record's content blob; `header` may be the whole leaf."""
+    return ID_SIZE if header[_FLAGS] & LeafFlag.SUBJECT_BOUND else 0
 
 
 def pack_content(text: bytes) -> bytes:

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -61,6 +61,7 @@ class AuditClient:
         content: Mapping[str, Any] | None = None,
         subject: str | None = None,
         event: UUID | str | None = None,
+        retention: str | None = None,
     ) -> Receipt:
         """Record something and return once it is durable.
 
@@ -71,6 +72,8 @@ class AuditClient:
             content: prompts, answers (JSON object, at most 16 MiB); sealed under a key of its own.
             subject: whom or which case it is about, a plain identifier.
             event: the record's id if the caller has made one, else a new UUIDv7.
+            retention: how long its content is kept: `short`, `standard`, `long` or `permanent`;
+                None for `standard` of prompts and answers, and `long` of all else.
 
         Raises:
             LogUnavailableError: if it is not known to be durable; do not go on.
@@ -84,6 +87,7 @@ class AuditClient:
             "meta": dict(meta),
             "content": None if content is None else dict(content),
             "event": str(event if event is not None else uuid7()),
+            "retention": retention,
         }
         return _receipt_of(self._call(message))
 
@@ -118,6 +122,39 @@ class AuditClient:
             RecordRefusedError: if it is no word of a known witness about this log.
         """
         return _status_of(self._call({"op": "witness", "note": note}))
+
+    def subject_keys(self, indexes: Sequence[int]) -> list[str]:
+        """What there is of the keys that records about subjects need beside the officers' ones.
+
+        Args:
+            indexes: places of at most 1,000 records.
+
+        Returns:
+            For each the key in hexadecimal, `erased <index of the erasure's record>`, or nothing
+            where there is none.
+
+        Raises:
+            LogUnavailableError: if the writer does not answer, or the log is not open.
+        """
+        found = self._call({"op": "subject_keys", "indexes": list(indexes)}).get("keys")
+        if not isinstance(found, list) or len(found) != len(indexes):
+            raise _strange_reply()
+        return [str(word) for word in found]
+
+    def decide(self, note: str, subject: str | None, salt: bytes) -> int:
+        """Have carried out what two officers approved; returns the index of its record.
+
+        Args:
+            note: the statement and its signatures.
+            subject: whom it is about, in clear, or None.
+            salt: opens the statement's commitment to that name.
+
+        Raises:
+            LogUnavailableError: if the log takes none.
+            RecordRefusedError: if it must not be carried out.
+        """
+        message = {"op": "decide", "note": note, "subject": subject, "salt": salt.hex()}
+        return int(self._call(message).get("record", -1))
 
     def close(self) -> None:
         """Close the connections that wait idle."""

@@ -13,8 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from audit.client import AuditClient
 from audit.cosign import Witness
-from audit.errors import AuditError, ExportError, LeafFormatError, LogFormatError
+from audit.errors import (
+    AuditError,
+    ExportError,
+    LeafFormatError,
+    LogFormatError,
+    LogUnavailableError,
+)
 from audit.export.make import Exported, Progress, begun, between, make_export, whole
 from audit.leaf import Leaf, LeafType
 from audit.merkle import inclusion_path
@@ -28,6 +35,7 @@ from audit.rows import LogRows, Row
 from audit.search import Query
 from audit.timestamp import make_query, with_stamp
 from audit.witness import WitnessRequest, make_request
+from audit.writerkeys import WriterKeys
 
 STEP: Final = 20_000  # records that one step of a search looks at
 SHOWN: Final = 50  # records that one step finds at most
@@ -94,9 +102,15 @@ class Proven:
 class Desk:
     """Reads one log, also while its writer runs."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read the log in this folder; nothing is opened yet."""
+    def __init__(self, folder: Path, log: AuditClient | None = None) -> None:
+        """Read a log; nothing is opened yet.
+
+        Args:
+            folder: of the log.
+            log: the writer's client, for the keys that exports carry of records about subjects.
+        """
         self._folder = folder
+        self._log = log
 
     def epochs(self) -> list[EpochSpan]:
         """All epochs in order, with what their openings say.
@@ -184,7 +198,8 @@ class Desk:
         """
         with self._rows() as rows:
             facts = begun(out) or between(rows, whole(rows), since, until)
-            return make_export(rows, out, facts, progress, tool=build_tool())
+            keys = None if self._log is None else WriterKeys(self._log)
+            return make_export(rows, out, facts, progress, keys=keys, tool=build_tool())
 
     def checkpoint(self, size: int | None = None) -> str | None:
         """The signed checkpoint at this size, or the newest; None if there is none.
@@ -240,7 +255,7 @@ class Desk:
                 yield rows
         except sqlite3.Error as error:
             raise LogFormatError(f"The log can not be read: {error}. Verify it.") from error
-        except (LogFormatError, ExportError):
+        except (LogFormatError, ExportError, LogUnavailableError):
             raise
         except AuditError as error:
             raise LogFormatError(f"The log does not read: {error}. Verify it.") from error

@@ -66,6 +66,19 @@ class KeyFileError(AuditError):
     """A key that the log needs is missing, unreadable or not the one that the log names."""
 
 
+class ErasedError(AuditError):
+    """The content is gone for good: two officers had its subject erased."""
+
+    def __init__(self, by: int) -> None:
+        """Say which record tells of it.
+
+        Args:
+            by: index of the record of the erasure.
+        """
+        super().__init__(f"its subject was erased on two officers' word: record {by}")
+        self.by = by
+
+
 # --- in what is stored ---------------------------------------------------------------------------
 
 
@@ -91,6 +104,10 @@ class ProofError(AuditError):
 
 class ExportError(AuditError):
     """An export can not be written here."""
+
+
+class ApprovalError(AuditError):
+    """Two officers have not approved this, or it is nothing that they can."""
 
 
 class WitnessRefusedError(AuditError):

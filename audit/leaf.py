@@ -48,10 +48,12 @@ class LeafFlag(IntEnum):
     """What else is to know about a record before it is opened."""
 
     CONTENT = 1  # a content blob belongs to it
-    SUBJECT_BOUND = 2  # its blobs open only with the subject's key as well
+    SUBJECT_BOUND = 2  # its content opens only with the subject's key as well
     HOLD = 4  # under legal hold
     MASKED = 16  # card data in its content were masked before it was sealed
     PLAIN_META = 8  # the metadata blob is plain JSON: records of the writer about the log itself
+    SHORT = 32  # kept for the days of the class short; together with LONG for ever
+    LONG = 64  # kept for the days of the class long
 
 
 @dataclass(frozen=True, slots=True)

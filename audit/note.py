@@ -77,10 +77,19 @@ class VerifierKey:
         return key
 
     def verify(self, note: str) -> Checkpoint:
-        """Check that this key signed the note and return what it says.
+        """Check that this key signed the checkpoint and return what it says.
 
         Raises:
             NoteFormatError: if it is not a signed checkpoint.
+            NoteSignatureError: if this key did not sign it, or signed another text.
+        """
+        return _parse_text(self.signed_text(note))
+
+    def signed_text(self, note: str) -> str:
+        """Check that this key signed a note of any kind and return its text.
+
+        Raises:
+            NoteFormatError: if it is not a signed note.
             NoteSignatureError: if this key did not sign it, or signed another text.
         """
         text, signatures = split_note(note)
@@ -94,7 +103,7 @@ class VerifierKey:
                 raise NoteSignatureError(
                     f"the signature by key {self.key_id.hex()} does not match its text"
                 ) from error
-        return _parse_text(text)
+        return text
 
 
 _BAD_VKEY: Final = (

@@ -1,10 +1,11 @@
 """Who may open the log: `officers.json` names the members of the two groups by their public keys.
 
-It also names the witnesses whose word the log takes. That field may be left out.
+It also names the witnesses whose word the log takes. That field may be left out, and so may the
+`signer` of an officer, who then opens records and approves nothing.
 
 {"version": 1,
- "groups": {"compliance": [{"name": "A. Officer", "recipient": "age1…"}],
-            "security":   [{"name": "B. Officer", "recipient": "age1…"}]},
+ "groups": {"compliance": [{"name": "A. Officer", "recipient": "age1…", "signer": "officer+…"}],
+            "security":   [{"name": "B. Officer", "recipient": "age1…", "signer": "officer+…"}]},
  "witnesses": ["a-officer-laptop+8f6840fd+BB…="]}
 """
 
@@ -22,6 +23,7 @@ from audit.age import MAX_RECIPIENTS, parse_recipient
 from audit.cosign import Witness
 from audit.errors import AgeFormatError, NoteFormatError, OfficersFileError
 from audit.known import parse_witness
+from audit.note import VerifierKey
 
 GROUPS: Final = ("compliance", "security")
 _VERSION: Final = 1
@@ -30,10 +32,22 @@ _MAX_NAME: Final = 100  # characters
 
 @dataclass(frozen=True, slots=True)
 class Officer:
-    """A person and the public key that records are sealed to."""
+    """A person, the public key that records are sealed to, and the one that he signs with.
+
+    Attributes:
+        name: of the person.
+        recipient: `age1…`.
+        signer: verifier key of what he approves, empty if he approves nothing.
+    """
 
     name: str
     recipient: str
+    signer: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """The officer as JSON values."""
+        found = {"name": self.name, "recipient": self.recipient}
+        return found | {"signer": self.signer} if self.signer else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,10 @@ class Officers:
     def recipients(self, group: str) -> list[str]:
         """Public keys of a group's members."""
         return [officer.recipient for officer in self.members[group]]
+
+    def signers(self, group: str) -> list[str]:
+        """Verifier keys of a group's members who approve."""
+        return [officer.signer for officer in self.members[group] if officer.signer]
 
     def with_member(self, group: str, officer: Officer) -> Officers:
         """Add a member to a group.
@@ -113,10 +131,7 @@ def save_officers(path: Path, officers: Officers) -> None:
     Raises:
         OfficersFileError: if the folder can not be written.
     """
-    groups = {
-        group: [{"name": o.name, "recipient": o.recipient} for o in officers.members[group]]
-        for group in GROUPS
-    }
+    groups = {group: [officer.to_json() for officer in officers.members[group]] for group in GROUPS}
     value = {"version": _VERSION, "groups": groups}
     if officers.witnesses:
         value["witnesses"] = [str(witness) for witness in officers.witnesses]
@@ -164,9 +179,11 @@ def _check_witnesses(witnesses: Sequence[Witness]) -> None:
 
 
 def _officer(entry: object) -> Officer:
-    if not isinstance(entry, dict) or set(entry) != {"name", "recipient"}:
-        raise OfficersFileError("each member has exactly a name and a recipient.")
-    name, recipient = entry["name"], entry["recipient"]
+    if not isinstance(entry, dict) or set(entry) - {"signer"} != {"name", "recipient"}:
+        raise OfficersFileError(
+            "each member has exactly a name and a recipient, and may have a signer."
+        )
+    name, recipient, signer = entry["name"], entry["recipient"], entry.get("signer", "")
     if not isinstance(name, str) or not 1 <= len(name) <= _MAX_NAME:
         raise OfficersFileError(f"a member's name must have 1 to {_MAX_NAME} characters.")
     if not isinstance(recipient, str):
@@ -175,7 +192,11 @@ def _officer(entry: object) -> Officer:
         parse_recipient(recipient)
     except AgeFormatError as error:
         raise OfficersFileError(f"the recipient of {name} is no public key: {error}") from error
-    return Officer(name, recipient)
+    try:
+        signer and VerifierKey.parse(signer)
+    except (NoteFormatError, AttributeError) as error:
+        raise OfficersFileError(f"the signer of {name} is no verifier key.") from error
+    return Officer(name, recipient, signer)
 
 
 def _check_members(members: Mapping[str, tuple[Officer, ...]]) -> None:
@@ -184,9 +205,10 @@ def _check_members(members: Mapping[str, tuple[Officer, ...]]) -> None:
         if len(officers) > MAX_RECIPIENTS:
             raise OfficersFileError(f"the group {group} has more than {MAX_RECIPIENTS} members.")
         for officer in officers:
-            if officer.recipient in seen:
-                raise OfficersFileError(
-                    f"the key of {officer.name} stands in {seen[officer.recipient]} and {group}. "
-                    "A key may stand once, so that no one opens the log alone: make another."
-                )
-            seen[officer.recipient] = group
+            for key in filter(None, (officer.recipient, officer.signer)):
+                if key in seen:
+                    raise OfficersFileError(
+                        f"the key of {officer.name} stands in {seen[key]} and {group}. A key may "
+                        "stand once, so that no one opens the log alone: make another."
+                    )
+                seen[key] = group

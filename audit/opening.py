@@ -15,16 +15,19 @@ from audit.blob import CONTENT, META, log_id, unpack_content, unseal
 from audit.errors import (
     AgeFormatError,
     AuditError,
+    ErasedError,
+    KeyFileError,
     NoMatchingIdentityError,
     SealBrokenError,
     TwoOfficersNeededError,
 )
 from audit.grants import EpochSecrets, open_grants
-from audit.leaf import HEADER_SIZE, Leaf, LeafFlag
+from audit.leaf import HEADER_SIZE, NO_HASH, Leaf, LeafFlag
 from audit.payloads import EpochOpen, parse_plain
-from audit.ratchet import CONTENTS, METADATA, Ratchet
+from audit.ratchet import CONTENTS, METADATA, NO_SUBJECT_KEY, Ratchet
 from audit.rows import Records, Row
 from audit.stanza import Opener
+from audit.subject import RecordKeys
 
 _CHUNK: Final = 256  # records read by one query
 
@@ -49,6 +52,7 @@ class OpenedRecord:
         actor: who did it; None for the writer itself, and where contents stay shut.
         subject: whom it is about, as far as it is known.
         content: its content, or None.
+        gone: why there is no content any more, if there was one; a clause.
     """
 
     leaf: Leaf
@@ -56,6 +60,7 @@ class OpenedRecord:
     actor: str | None = None
     subject: str | None = None
     content: dict[str, Any] | None = None
+    gone: str = ""
 
     @property
     def event(self) -> str:
@@ -126,6 +131,7 @@ def open_epoch(
     secrets: EpochSecrets,
     log: bytes,
     wanted: Callable[[Row], bool],
+    subjects: RecordKeys | None = None,
 ) -> Iterator[OpenedRecord | ClosedRecord]:
     """Open the wanted records of one epoch, in order.
 
@@ -135,12 +141,13 @@ def open_epoch(
         secrets: of the epoch; where the shares of both groups are there, contents open too.
         log: the log's id.
         wanted: tells whether a record is asked for.
+        subjects: keys of records about subjects; needed where contents open.
     """
     keys = _Keys(secrets)
     for row in _stream(rows, span):
         keys.move_to(row.index - span.start)
         if wanted(row):
-            yield _open_row(row, keys, log)
+            yield _open_row(row, keys, log, subjects)
     keys.erase()
 
 
@@ -174,7 +181,9 @@ def _stream(rows: Records, span: EpochSpan) -> Iterator[Row]:
         yield from rows.rows(start, min(start + _CHUNK, span.end))
 
 
-def _open_row(row: Row, keys: _Keys, log: bytes) -> OpenedRecord | ClosedRecord:
+def _open_row(
+    row: Row, keys: _Keys, log: bytes, subjects: RecordKeys | None
+) -> OpenedRecord | ClosedRecord:
     try:
         leaf = Leaf.unpack(row.leaf)
         if leaf.flags & LeafFlag.PLAIN_META:
@@ -183,15 +192,28 @@ def _open_row(row: Row, keys: _Keys, log: bytes) -> OpenedRecord | ClosedRecord:
             return OpenedRecord(leaf)
         header = row.leaf[:HEADER_SIZE]
         meta = _json(unseal(keys.metadata.key(), row.meta, log, header, META))
-        if keys.contents is None or row.content is None:
+        if keys.contents is None or row.withheld or leaf.content_hash == NO_HASH:
             return OpenedRecord(leaf, meta)
-        packed = unseal(keys.contents.key(), row.content, log, header, CONTENT)
-        inner = _json(unpack_content(packed))
+        if row.content is None:
+            return OpenedRecord(leaf, meta, gone="it was pruned at the end of its term")
+        try:
+            key = keys.contents.key(_subject_key(row, leaf, subjects))
+        except ErasedError as error:
+            return OpenedRecord(leaf, meta, gone=str(error))
+        inner = _json(unpack_content(unseal(key, row.content, log, header, CONTENT)))
         return OpenedRecord(
             leaf, meta, inner.get("actor"), inner.get("subject"), inner.get("content")
         )
     except AuditError as error:
         return ClosedRecord(row.index, str(error))
+
+
+def _subject_key(row: Row, leaf: Leaf, subjects: RecordKeys | None) -> bytes:
+    if not leaf.flags & LeafFlag.SUBJECT_BOUND:
+        return NO_SUBJECT_KEY
+    if subjects is None:
+        raise KeyFileError("it is about a subject, and no keys of subjects are here")
+    return subjects.record_key(row.index, row.content or b"")
 
 
 def _json(text: bytes) -> dict[str, Any]:

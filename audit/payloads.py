@@ -16,6 +16,8 @@ from audit.officers import GROUPS
 
 CLOSED = "closed"
 UNCLEAN = "unclean"
+SUBJECT_KEYS_LOST = "subject keys lost"  # faults
+ERASURE_REPLAYED = "erasure replayed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class EpochOpen:
         next_key: the one that will sign the next; nobody else can open it.
         grants: the age file of each group with its share of the epoch's secret.
         recipients: public keys that each grant is sealed to.
+        signers: verifier keys of the officers of each group, who approve together.
         limits: how long the epoch may last.
         previous: the epoch before, None in the first.
     """
@@ -65,6 +68,7 @@ class EpochOpen:
     next_key: bytes
     grants: Mapping[str, bytes]
     recipients: Mapping[str, list[str]]
+    signers: Mapping[str, list[str]]
     limits: EpochLimits
     previous: PreviousEpoch | None
 
@@ -81,6 +85,7 @@ class EpochOpen:
             "next": _encode(self.next_key),
             "grants": {group: _encode(self.grants[group]) for group in GROUPS},
             "recipients": dict(self.recipients),
+            "signers": dict(self.signers),
             "limits": {"records": self.limits.records, "seconds": self.limits.seconds},
             "previous": previous,
         }
@@ -101,6 +106,7 @@ class EpochOpen:
                 next_key=_decode(data["next"], 32),
                 grants={group: _decode(data["grants"][group]) for group in GROUPS},
                 recipients={group: list(data["recipients"][group]) for group in GROUPS},
+                signers={group: [str(one) for one in data["signers"][group]] for group in GROUPS},
                 limits=_limits(data["limits"]),
                 previous=previous and _previous(previous),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +11,10 @@ from urllib.parse import quote
 from audit.errors import LogFormatError
 from audit.export.layout import FACTS, SUMS
 from audit.export.source import ExportRows
+from audit.export.subjects import ExportKeys
 from audit.rows import LogRows, Records
+from audit.subject import RecordKeys
+from audit.vault import Vault
 
 DATABASE = "audit.db"
 
@@ -31,6 +34,19 @@ def open_records(folder: Path) -> Iterator[Records]:
     else:
         with open_rows(folder) as rows:
             yield rows
+
+
+def subject_keys(rows: Records, folder: Path, erased: Mapping[bytes, int]) -> RecordKeys:
+    """Where the keys of records about subjects are found: beside the log, or in the export.
+
+    Args:
+        rows: the log or the export.
+        folder: of it.
+        erased: index of the record of an erasure, by the id of the erased subject.
+    """
+    if isinstance(rows, ExportRows):
+        return ExportKeys(rows, frozenset(erased.values()))
+    return Vault(folder, erased)
 
 
 @contextmanager

@@ -57,6 +57,9 @@ class Report:
         witness: who saw them last, and when.
         require_witness: whether that is asked for.
         openings: (index, epoch, opening record) of each epoch.
+        prunes: (index, wall clock in ns, metadata) of each prune record.
+        pruned: contents that were pruned at the end of their terms.
+        erased: index of the record of an erasure, by the id of the erased subject.
     """
 
     origin: str = ""
@@ -73,6 +76,9 @@ class Report:
     witness: str = ""
     require_witness: bool = False
     openings: list[tuple[int, int, EpochOpen]] = field(default_factory=list)
+    prunes: list[tuple[int, int, bytes]] = field(default_factory=list)
+    pruned: int = 0
+    erased: dict[bytes, int] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -123,6 +129,8 @@ class Report:
             "checkpoints": self.checkpoints,
             "epochs": len(self.openings),
             "witnessed": self.witnessed,
+            "pruned": self.pruned,
+            "erased_subjects": len(self.erased),
             "unseen": self.records - self.witnessed,
             "witness": self.witness,
             "problems": [{"record": p.record, "text": p.text} for p in self.problems],

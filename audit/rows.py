@@ -153,6 +153,31 @@ class LogRows:
         ).fetchone()
         return None if found is None else next(self.rows(found[0], found[0] + 1))
 
+    def decisions(self) -> Iterator[Row]:
+        """What two officers decided, in order: holds, releases, erasures; there is an index."""
+        found = self._connection.execute(
+            "SELECT idx FROM leaves WHERE substr(leaf, 5, 1) IN (x'09', x'0a') ORDER BY idx"
+        ).fetchall()
+        for (index,) in found:
+            yield from self.rows(index, index + 1)
+
+    def prunes(self, size: int) -> Iterator[Row]:
+        """The prune records among the first `size` records, in order; there is an index."""
+        found = self._connection.execute(
+            "SELECT idx FROM leaves WHERE substr(leaf, 5, 1) = x'0b' AND idx < ? ORDER BY idx",
+            (size,),
+        ).fetchall()
+        for (index,) in found:
+            yield from self.rows(index, index + 1)
+
+    def content_fronts(self, start: int, end: int) -> list[tuple[bytes, bytes]]:
+        """Leaf and first 16 bytes of content of the records in a range that have their content."""
+        return self._connection.execute(
+            "SELECT l.leaf, substr(b.content, 1, 16) FROM blobs b JOIN leaves l USING (idx) "
+            "WHERE b.idx >= ? AND b.idx < ? AND b.content IS NOT NULL ORDER BY b.idx",
+            (start, end),
+        ).fetchall()
+
     def rows(self, start: int, end: int) -> Iterator[Row]:
         """The records that are stored from `start` up to before `end`, in order."""
         found = self._connection.execute(

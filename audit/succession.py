@@ -15,10 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from audit.decisions import check_decision
 from audit.errors import LogFormatError
 from audit.leaf import Leaf, LeafFlag, LeafType
 from audit.note import VerifierKey
-from audit.payloads import CLOSED, UNCLEAN, EpochOpen, WitnessReceipt, parse_plain
+from audit.payloads import (
+    CLOSED,
+    ERASURE_REPLAYED,
+    SUBJECT_KEYS_LOST,
+    UNCLEAN,
+    EpochOpen,
+    WitnessReceipt,
+    parse_plain,
+)
 from audit.report import Report, format_time
 
 MAX_SILENCE: Final = 600_000_000_000  # nanoseconds; the writer adds a heartbeat after half of it
@@ -28,6 +37,9 @@ _PLAIN: Final = frozenset(
     {
         LeafType.EPOCH_OPEN,
         LeafType.EPOCH_CLOSE,
+        LeafType.HOLD,
+        LeafType.SHRED,
+        LeafType.PRUNE,
         LeafType.FAULT,
         LeafType.CLOCK_STEP,
         LeafType.WITNESS,
@@ -200,6 +212,14 @@ class Succession:
             if leaf.kind is LeafType.WITNESS:
                 self._report.receipts.append((index, WitnessReceipt.parse(meta)))
                 return
+            if leaf.kind is LeafType.PRUNE:
+                self._report.prunes.append((index, leaf.wall_ns, meta))
+                return
+            opening = self._current.opening if self._current else None
+            if leaf.kind in (LeafType.HOLD, LeafType.SHRED):
+                if opening is not None:
+                    check_decision(index, leaf, meta, opening, self._report)
+                return
             self._remark(index, leaf, parse_plain(meta))
         except LogFormatError as error:
             self._report.blame(index, str(error))
@@ -209,6 +229,17 @@ class Succession:
             self._report.remarks.append(
                 f"record {index}: the wall clock was set from {payload.get('from')} "
                 f"to {payload.get('to')}"
+            )
+        if payload.get("fault") == SUBJECT_KEYS_LOST:
+            self._report.remarks.append(
+                f"record {index}: the keys of subjects were lost, so what was said about subjects "
+                "before opens only in exports that were made in time"
+            )
+        if payload.get("fault") == ERASURE_REPLAYED:
+            self._report.remarks.append(
+                f"record {index}: subjects that had been erased had come back with an older copy "
+                f"of keys.db, or their erasure was broken off; {payload.get('subjects')} of them "
+                "were erased again before anything was served"
             )
         events = payload.get("events")
         if payload.get("fault") == "unanswered" and isinstance(events, list):

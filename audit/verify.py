@@ -19,6 +19,7 @@ from audit.head import read_head
 from audit.note import VerifierKey, read_checkpoint
 from audit.outside import check_receipts, check_seen, read_seen
 from audit.report import Report
+from audit.retention import check_prunes
 from audit.rows import FORMAT, Records
 from audit.surroundings import check_grants, check_head, check_strays
 from audit.walk import Walk
@@ -64,6 +65,7 @@ def verify_log(
         walk.run(progress)
         walk.finish(newest)
         check_strays(rows, walk.nodes, size, report)
+        check_prunes(rows, walk.missing, report)
         check_grants(folder, report.openings, report)
         if isinstance(rows, ExportRows):
             check_export(rows, report)

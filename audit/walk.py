@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from audit.errors import LeafFormatError, NoteFormatError, NoteSignatureError
-from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType, leaf_hash
+from audit.leaf import NO_HASH, NO_TOKEN, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier
 from audit.note import VerifierKey, read_checkpoint
 from audit.report import Report
+from audit.retention import Ranges
 from audit.rows import Records, Row
 from audit.succession import Succession
 
@@ -47,6 +48,7 @@ class Walk:
         """
         self.roots: dict[int, bytes] = {}
         self.nodes: dict[tuple[int, int], bytes] = {}
+        self.missing = Ranges()
         self._rows = rows
         self._trusted = trusted
         self._report = report
@@ -180,6 +182,8 @@ class Walk:
         """Check both blobs and return the metadata blob if it is what was written."""
         if bool(leaf.flags & LeafFlag.CONTENT) != (leaf.content_hash != NO_HASH):
             self._report.blame(row.index, "its flags do not fit its content")
+        if bool(leaf.flags & LeafFlag.SUBJECT_BOUND) != (leaf.subject != NO_TOKEN):
+            self._report.blame(row.index, "its flags do not fit its subject")
         sound = {}
         parts = (
             ("metadata", row.meta, leaf.meta_hash),
@@ -189,7 +193,9 @@ class Walk:
             kept_back = blob is None and row.withheld and not leaf.flags & LeafFlag.PLAIN_META
             actual = NO_HASH if blob is None else hashlib.sha256(blob).digest()
             sound[name] = actual == expected or kept_back
-            if not sound[name]:
+            if not sound[name] and name == "content" and blob is None:
+                self.missing.add(row.index)  # it may have been pruned
+            elif not sound[name]:
                 self._report.blame(
                     row.index, f"its {name} {'is missing' if blob is None else 'was changed'}"
                 )

@@ -11,11 +11,14 @@ import hashlib
 import json
 import sys
 import zlib
+from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit.age import Identity
+from audit.approval import Action, Request, Statement, commitment
 from audit.blob import CONTENT, META, log_id, seal
 from audit.consistency import consistency_path
 from audit.cosign import Witness, cosign
@@ -25,8 +28,10 @@ from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier, NodeReader, inclusion_path, node_hash
 from audit.note import Checkpoint, VerifierKey, sign_checkpoint
 from audit.proof import format_proof
-from audit.ratchet import CONTENTS, METADATA, Ratchet
+from audit.ratchet import CONTENTS, METADATA, NO_SUBJECT_KEY, Ratchet
 from audit.recovery import KeyKind, recovery_lines
+from audit.signer import signer_of
+from audit.subject import Subject, bond, handle, record_key
 
 ORIGIN: Final = "vectors.example/audit"
 META_TEXT: Final = (
@@ -66,6 +71,11 @@ def vectors() -> dict[str, Any]:
         "C0": _shares().hex(),
         "signing_key": _count(0x40).hex(),
         "witness_key": _count(0x60).hex(),
+        "subject_key": SUBJECT.key.hex(),
+        "subject_id": SUBJECT.ident.hex(),
+        "subject_link": LINK.hex(),
+        "subject_handle": handle(LINK, "case 12").hex(),
+        **_decision(),
         "vkey": str(verifier),
         "log_id": log.hex(),
         "trapdoor_task_triage": index.trapdoor("task", "triage").hex(),
@@ -105,11 +115,12 @@ def _records(log: bytes, index: Index) -> list[dict[str, str]]:
     for number in range(RECORDS):
         header = _leaf(number, before, index).header()
         marks = index.marks({"task": "triage", "outcome": "answered"}, number)
-        keys = {"metadata_key": bytes(metadata.key()), "content_key": bytes(contents.key())}
+        salt, front = _bound(number)
+        keys = {"metadata_key": bytes(metadata.key()), "content_key": bytes(contents.key(salt))}
         meta = seal(metadata.key(), META_TEXT, log, header, META, marks)
         # Stored, not deflated: two libraries may deflate the same text differently.
         packed = zlib.compress(CONTENT_TEXT, 0)
-        content = seal(contents.key(), packed, log, header, CONTENT)
+        content = seal(contents.key(salt), packed, log, header, CONTENT, front)
         leaf = header + hashlib.sha256(meta).digest() + hashlib.sha256(content).digest()
         before = leaf_hash(leaf)
         parts = {**keys, "marks": marks, "metadata_blob": meta, "content_blob": content}
@@ -120,10 +131,31 @@ def _records(log: bytes, index: Index) -> list[dict[str, str]]:
     return found
 
 
+def _decision() -> dict[str, str]:
+    """An erasure that one officer has signed."""
+    officer, salt = Identity(_count(0x30)), _count(0x50)
+    made = datetime.fromtimestamp(WALL // 1_000_000_000, UTC)
+    about, event = commitment(salt, "case 12"), UUID(bytes=_count(0xB0)[:16])
+    statement = Statement(ORIGIN, event, Action.ERASE, about, "objection", made)
+    return {
+        "officer_key": str(officer),
+        "officer_signer": str(signer_of(officer)),
+        "decision_salt": salt.hex(),
+        "decision": Request(statement).signed(officer).note,
+    }
+
+
+def _bound(number: int) -> tuple[bytes, bytes]:
+    """Every second record is about the subject: its key, and what hides the subject's id."""
+    if number % 2 == 0:
+        return NO_SUBJECT_KEY, b""
+    return record_key(SUBJECT.key, number), bond(LINK, SUBJECT.ident, number)
+
+
 def _leaf(number: int, before: bytes, index: Index) -> Leaf:
     return Leaf(
         kind=LeafType.ANSWER,
-        flags=LeafFlag.CONTENT,
+        flags=LeafFlag.CONTENT | (LeafFlag.SUBJECT_BOUND if number % 2 else 0),
         index=number,
         epoch=0,
         seq=number,
@@ -132,7 +164,7 @@ def _leaf(number: int, before: bytes, index: Index) -> Leaf:
         boot_id=_count(0x80)[:16],
         event=_count(0xA0 + number)[:16],
         actor=index.token("actor", "m.keller"),
-        subject=index.token("subject", "case 12"),
+        subject=index.token("subject", "case 12" if number % 2 else None),
         prev=before,
     )
 
@@ -165,6 +197,10 @@ def _shares() -> bytes:
 def _count(start: int) -> bytes:
     """Thirty-two bytes, counted up."""
     return bytes(range(start, start + 32))
+
+
+LINK: Final = _count(0xC0)
+SUBJECT: Final = Subject(_count(0xE0)[:16], _count(0x10))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from appliance.cli import audit_decide as decide
 from appliance.cli.audit_export import exported
 from appliance.cli.audit_witness import cosign_other, witness
 from appliance.cli.common import json_option, open_log, print_json, words
@@ -178,3 +179,7 @@ def _verified(settings: Settings) -> Report:
         trusted = VerifierKey.parse(settings.log_vkey.read_text(encoding="utf-8"))
     with open_rows(settings.audit) as rows:
         return verify_log(rows, settings.audit, trusted=trusted, head=settings.head_log)
+
+
+for one in (decide.erase_subject, decide.hold, decide.release, decide.carry_out, decide.ledger):
+    command.add_command(one)

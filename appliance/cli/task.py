@@ -18,6 +18,7 @@ from appliance.settings import Settings
 from appliance.tasks import Task, TaskLibrary
 from appliance.tasks.errors import TaskInputError
 from appliance.tasks.pipeline import Pipeline
+from appliance.tasks.subject import clean_subject
 from appliance.tasks.work import Began, Delta, Event, Failed, Finished, Source, Work
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
@@ -70,8 +71,11 @@ def show(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("files", nargs=-1, type=_FILE)
 @click.option("--input", "pairs", multiple=True, metavar="NAME=TEXT", help="An input by its name.")
+@click.option("--subject", help="Person or case that it is about; its contents can be erased.")
 @json_option
-def run(name: str, files: tuple[Path, ...], pairs: tuple[str, ...], as_json: bool) -> None:
+def run(
+    name: str, files: tuple[Path, ...], pairs: tuple[str, ...], subject: str | None, as_json: bool
+) -> None:
     """Run a task; files fill its inputs in order, `-` is standard input.
 
     The answer streams to standard output; the receipt goes to standard error. Where the answer
@@ -82,11 +86,13 @@ def run(name: str, files: tuple[Path, ...], pairs: tuple[str, ...], as_json: boo
       cloister task run deidentify letter.txt
       cat message.txt | cloister task run triage -
       cloister task run extract order.txt --json
+      cloister task run triage message.txt --subject "case 2026-118"
     """
     settings = Settings()
     task = TaskLibrary.load().get(name)
     inputs = _inputs(task, files, pairs)
-    work = Work.for_task(task, inputs, actor=actor(), source=Source.CLI)
+    about = clean_subject(subject, "--subject")
+    work = Work.for_task(task, inputs, actor=actor(), source=Source.CLI, subject=about)
     with (
         open_log(settings) as log,
         EngineClient(settings.engine_socket) as engine,

@@ -19,6 +19,7 @@ from appliance.identity import Accounts, Role
 from appliance.settings import Settings
 from audit.age import Identity
 from audit.officers import GROUPS, Officer, Officers, save_officers
+from audit.signer import signer_of
 
 SHIPPED: Final = Path(__file__).resolve().parents[2] / "models"
 ADMIN: Final = "admin"
@@ -75,7 +76,7 @@ def make_demo_officers(folder: Path, officers_file: Path) -> None:
             folder / f"{group}.key",
             f"# {name}, group {group}\n# public key: {recipient}\n{identity}\n",
         )
-        officers = officers.with_member(group, Officer(name, recipient))
+        officers = officers.with_member(group, Officer(name, recipient, str(signer_of(identity))))
     save_officers(officers_file, officers)
 
 

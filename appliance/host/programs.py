@@ -47,12 +47,18 @@ def url(settings: Settings) -> str:
 
 
 def _writer(settings: Settings) -> tuple[str, ...]:
+    kept = {
+        "short": settings.audit_short_days,
+        "standard": settings.audit_standard_days,
+        "long": settings.audit_long_days,
+    }
     return (
         f"--dir={settings.audit}",
         f"--head={settings.head_log}",
         f"--socket={_listened(settings.audit_socket)}",
         f"--officers={settings.officers}",
         f"--origin={settings.appliance_id}/audit",
+        *(f"--retain={name}={days}" for name, days in kept.items() if days),
         f"--quota-mib={settings.audit_quota_mib}",
         f"--warn-percent={settings.audit_warn_percent}",
         f"--stop-percent={settings.audit_stop_percent}",

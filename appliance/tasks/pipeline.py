@@ -81,6 +81,8 @@ class Pipeline:
             actor=work.actor,
             meta=begin_meta(work),
             content=begin_content(work),
+            subject=work.subject,
+            retention=work.retention,
             event=work.record_id,
         )
 
@@ -196,6 +198,8 @@ class _Run:
                 actor=self._work.actor,
                 meta=end_meta(self._work, self._gathered, self._identity, outcome, checks, seconds),
                 content=self._gathered.content(),
+                subject=self._work.subject,
+                retention=self._work.retention,
             )
         except AuditError:
             metrics.UNRECORDED.labels("end").inc()

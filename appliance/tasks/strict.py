@@ -45,6 +45,8 @@ def _record(held: Sequence[Delta], log: AuditClient, work: Work, number: int) ->
     if texts:
         log.append(
             RecordType.ANSWER,
+            subject=work.subject,
+            retention=work.retention,
             actor=work.actor,
             meta=part_meta(work, number),
             content={"pieces": texts},

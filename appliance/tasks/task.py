@@ -13,6 +13,7 @@ from appliance.engine.errors import BadRequestError
 from appliance.engine.schema import check_schema
 from appliance.tasks.checks import Check, check_answer
 from appliance.tasks.errors import TaskInputError
+from appliance.tasks.subject import clean_subject
 from appliance.tasks.template import compile_template, names_in
 
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -101,6 +102,10 @@ class Task(_Part):
     )
     """Who may run it: accounts with one of these roles."""
     inputs: tuple[TaskInput, ...] = Field(min_length=1, strict=False)
+    subject: _InputName | None = None
+    """The input that names whom or which case it is about, for the log; or none."""
+    retention: Literal["short", "standard", "long", "permanent"] = "standard"
+    """How long the log keeps what was asked and answered; the days are settings."""
     prompt: Prompt
     sampling: Sampling = Sampling()
     output: Output
@@ -113,6 +118,8 @@ class Task(_Part):
         unknown = names_in(self.prompt.system, self.prompt.user) - set(names)
         if unknown:
             raise ValueError(f"the prompt uses {sorted(unknown)}, which is no input")
+        if self.subject is not None and self.subject not in names:
+            raise ValueError(f"subject is {self.subject!r}, which is no input")
         return self
 
     def check_inputs(self, inputs: Mapping[str, object]) -> dict[str, str]:
@@ -171,6 +178,16 @@ class Task(_Part):
                 },
             }
         return body
+
+    def subject_of(self, inputs: Mapping[str, str]) -> str | None:
+        """Whom or which case a run is about, by the input that says so.
+
+        Raises:
+            TaskInputError: That input is no name.
+        """
+        if self.subject is None:
+            return None
+        return clean_subject(inputs.get(self.subject), f"inputs.{self.subject}")
 
     def checks(
         self, answer: str, inputs: Mapping[str, object], finish_reason: str

@@ -55,6 +55,7 @@ class Work:
         key: Prefix of the API key, where one was used.
         address: Network address of the client, where there is one.
         record_id: Id of the record; the caller makes it, so that it can name it from the start.
+        subject: Whom or which case it is about, or None: its contents can be erased by that.
     """
 
     actor: str
@@ -66,6 +67,7 @@ class Work:
     key: str | None = None
     address: str | None = None
     record_id: str = field(default_factory=new_record_id)
+    subject: str | None = None
 
     @classmethod
     def for_task(
@@ -78,18 +80,29 @@ class Work:
         key: str | None = None,
         address: str | None = None,
         record_id: str | None = None,
+        subject: str | None = None,
     ) -> Work:
-        """The work of one run of a task; raises TaskInputError for wrong inputs."""
+        """The work of one run of a task; raises TaskInputError for wrong inputs.
+
+        A `subject` that the caller names goes before the one that an input of the task names.
+        """
+        checked = task.check_inputs(inputs)
         return cls(
             actor=actor,
             source=source,
             body=task.request(inputs),
             task=task,
-            inputs=task.check_inputs(inputs),
+            inputs=checked,
             key=key,
             address=address,
             record_id=record_id or new_record_id(),
+            subject=subject or task.subject_of(checked),
         )
+
+    @property
+    def retention(self) -> str | None:
+        """How long the log keeps its contents: the task's class, or None for the usual one."""
+        return self.task.retention if self.task else None
 
     @property
     def model(self) -> str:

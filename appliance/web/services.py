@@ -77,7 +77,7 @@ def open_services(settings: Settings) -> Services:
         receipts=Receipts(database),
         openings=Openings(database),
         exports=Exports(
-            settings.web / "exports", Desk(settings.audit), settings.disk_minimum_mib << 20
+            settings.web / "exports", Desk(settings.audit, log), settings.disk_minimum_mib << 20
         ),
     )
 

@@ -22,6 +22,7 @@ from audit.note import is_origin
 from audit.officers import GROUPS, Officer, Officers, load_officers, save_officers
 from audit.recovery import KeyKind, recovery_lines
 from audit.recovery_page import PageFacts, recovery_page
+from audit.signer import signer_of
 
 EPILOG = """\
 examples:
@@ -125,7 +126,7 @@ def _officer(options: argparse.Namespace) -> _Made:
     kind = KeyKind.OFFICER_POST_QUANTUM if options.post_quantum else KeyKind.OFFICER
     created = _now()
     text = identity_text(identity, created)
-    officer = Officer(options.name, identity.recipient)
+    officer = Officer(options.name, identity.recipient, str(signer_of(identity)))
     return _Made(
         identity.recipient,
         kind,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from audit.cli import convert, cosign, keygen, recover, report, search, verify
+from audit.cli import approve, convert, cosign, keygen, recover, report, search, verify
 from audit.cli import open as open_command
 from audit.cli.usage import EXIT_USAGE
 from audit.errors import AuditError
@@ -19,6 +19,7 @@ Verify and open an audit log, without the appliance's help.
   recover  bring a key back from its printed page
   verify   check that nothing was changed, removed or reordered
   cosign   witness a checkpoint, so that nothing before it can be cut off unnoticed
+  approve  sign what two officers decide: erasing a subject, a legal hold, its release
   search   find records by their metadata; needs one officer's key
   open     read records; needs a key of both groups of officers
   report   write a readable report, with charts
@@ -31,6 +32,7 @@ _COMMANDS: Final = {
     "recover": recover,
     "verify": verify,
     "cosign": cosign,
+    "approve": approve,
     "search": search,
     "open": open_command,
     "report": report,

@@ -29,7 +29,7 @@ from audit.opening import (
     log_name,
     open_epoch,
 )
-from audit.reader import open_records
+from audit.reader import open_records, subject_keys
 from audit.report import Report, Verdict
 from audit.rows import Records, Row
 from audit.verify import verify_log
@@ -107,7 +107,7 @@ def _print_records(
     ]
     secrets, shut = epoch_secrets(spans, identities)
     complete = report.verdict is Verdict.INTACT and not shut
-    for record in _opened(rows, report, spans, secrets, selection):
+    for record in _opened(options, rows, report, spans, secrets, selection):
         if isinstance(record, ClosedRecord):
             complete = False
             print(f"record {record.index} does not open: {record.reason}", file=sys.stderr)
@@ -119,6 +119,7 @@ def _print_records(
 
 
 def _opened(
+    options: argparse.Namespace,
     rows: Records,
     report: Report,
     spans: list[EpochSpan],
@@ -128,10 +129,11 @@ def _opened(
     def wanted(row: Row) -> bool:
         return row.index in selection
 
+    subjects = subject_keys(rows, options.log, report.erased)
     for span in spans:
         if span.number in secrets:
             log = log_name(report.openings[0][2])
-            yield from open_epoch(rows, span, secrets[span.number], log, wanted)
+            yield from open_epoch(rows, span, secrets[span.number], log, wanted, subjects)
 
 
 def _selection(options: argparse.Namespace, rows: Records, report: Report) -> range:

@@ -29,6 +29,8 @@ def as_text(record: OpenedRecord) -> str:
         masked = leaf.flags & LeafFlag.MASKED
         lines.append("  content, its card data masked:" if masked else "  content:")
         lines += _fields(record.content, "    ")
+    if record.gone:
+        lines.append(f"  content: none any more, {record.gone}")
     return "\n".join(lines) + "\n"
 
 

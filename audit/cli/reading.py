@@ -22,7 +22,7 @@ from audit.errors import AuditError, NoMatchingIdentityError, TwoOfficersNeededE
 from audit.formats.choose import Choice, chosen_records
 from audit.known import parse_witness
 from audit.opening import ClosedRecord, OpenedRecord, epoch_secrets, epoch_spans
-from audit.reader import open_records
+from audit.reader import open_records, subject_keys
 from audit.report import Report, Verdict
 from audit.rows import Records
 from audit.verify import verify_log
@@ -94,7 +94,8 @@ def read_log(
         spans = epoch_spans(report.openings, report.records)
         try:
             secrets, shut = epoch_secrets(spans, keys, contents=choice.contents)
-            found = chosen_records(rows, spans, secrets, choice, show_progress(verb))
+            subjects = subject_keys(rows, options.log, report.erased)
+            found = chosen_records(rows, spans, secrets, choice, show_progress(verb), subjects)
             return use(_reading(report, found, shut))
         except (TwoOfficersNeededError, NoMatchingIdentityError) as error:
             print(f"cloister-audit: {error} Nothing was written.", file=sys.stderr)

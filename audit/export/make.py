@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from audit.errors import ExportError, LogFormatError
 from audit.export.layout import (
@@ -24,16 +24,21 @@ from audit.export.layout import (
     hash_tiles,
     pack_entries,
     pack_lengths,
+    tile_path,
     tiles,
 )
 from audit.export.script import SCRIPT, SCRIPT_NAME
+from audit.export.subjects import KIND as SUBJECTS
+from audit.export.subjects import subject_lines
 from audit.grants import grant_name
-from audit.leaf import Leaf, LeafFlag, LeafType
+from audit.leaf import NO_HASH, Leaf, LeafFlag, LeafType
 from audit.note import read_checkpoint
 from audit.officers import GROUPS
 from audit.onefile import TOOL_NAME
 from audit.payloads import EpochOpen, WitnessReceipt
+from audit.retention import Prunes
 from audit.rows import LogRows, Row
+from audit.subject import RecordKeys
 
 _PART: Final = f"{SUMS}.part"
 _DIGEST: Final = 64  # hexadecimal digits
@@ -65,6 +70,7 @@ def make_export(
     facts: ExportFacts,
     progress: Progress | None = None,
     *,
+    keys: RecordKeys | None = None,
     tool: bytes | None = None,
 ) -> Exported:
     """Write an export, or go on with one that was broken off.
@@ -74,6 +80,7 @@ def make_export(
         folder: where; made if it does not exist, else empty or begun with the same facts.
         facts: what to export; `size` is that of a checkpoint.
         progress: told how far it is.
+        keys: of subjects; without them the export's records about subjects open to nobody.
         tool: the officers' tool, to lie beside what it reads; None leaves it out.
 
     Raises:
@@ -81,12 +88,12 @@ def make_export(
         LogFormatError: if the log does not read.
     """
     try:
-        ledger = _Ledger(folder, facts)
-        for path, pieces, done in _files(rows, facts, tool):
-            ledger.add(path, pieces)
-            if progress is not None and done is not None:
-                progress(done, facts.size)
-        digest = ledger.finish()
+        with _Ledger(folder, facts) as ledger:
+            for path, pieces, done in _files(rows, facts, keys, tool):
+                ledger.add(path, pieces)
+                if progress is not None and done is not None:
+                    progress(done, facts.size)
+            digest = ledger.finish()
     except OSError as error:
         raise ExportError(
             f"{folder} can not be written: {error.strerror}. Make room and give the same command "
@@ -133,6 +140,12 @@ class _Ledger:
         self._lines: list[str] = []
         self._part = (folder / _PART).open("w", encoding="ascii")
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._part.close()
+
     def add(self, path: str, pieces: Iterable[bytes]) -> None:
         """Write a file, unless an earlier run has; it is on the disk before it is noted."""
         place = self._folder / path
@@ -155,7 +168,7 @@ class _Ledger:
 
 
 def _files(
-    rows: LogRows, facts: ExportFacts, tool: bytes | None
+    rows: LogRows, facts: ExportFacts, keys: RecordKeys | None, tool: bytes | None
 ) -> Iterator[tuple[str, Iterable[bytes], int | None]]:
     """Each file of an export: path, its pieces, and how many records are done by then.
 
@@ -165,14 +178,16 @@ def _files(
     yield SCRIPT_NAME, [SCRIPT.encode()], None
     if tool is not None:
         yield TOOL_NAME, [tool], None
-    sizes = {facts.size}
+    sizes, prunes = {facts.size}, Prunes(rows, facts.size)
     for (path, start, end), (blobs, _, _) in zip(
         tiles("log/tile/entries", facts.size), tiles("blobs", facts.size), strict=True
     ):
         packed = rows.leaves(start, end)
         yield path, [pack_entries(packed)], None
         leaves = [Leaf.unpack(leaf) for leaf in packed]
-        yield blobs, _bundle(rows, leaves, facts), end
+        yield blobs, _bundle(rows, leaves, facts, prunes), end
+        if keys is not None and (lines := subject_lines(rows, leaves, facts, keys)):
+            yield tile_path(SUBJECTS, start // TILE, end - start), lines, None
         for leaf in leaves:
             yield from _grants(rows, leaf)
             sizes |= _checkpoint_sizes(rows, leaf)
@@ -183,7 +198,9 @@ def _files(
     yield CHECKPOINT, [notes[-1].encode()], None
 
 
-def _bundle(rows: LogRows, leaves: Sequence[Leaf], facts: ExportFacts) -> Iterator[bytes]:
+def _bundle(
+    rows: LogRows, leaves: Sequence[Leaf], facts: ExportFacts, prunes: Prunes
+) -> Iterator[bytes]:
     """The blobs that go out: sealed ones in the range only, plain ones always."""
     start, end = leaves[0].index, leaves[-1].index + 1
     known = rows.blob_lengths(start, end)
@@ -191,14 +208,26 @@ def _bundle(rows: LogRows, leaves: Sequence[Leaf], facts: ExportFacts) -> Iterat
         facts.first <= leaf.index < facts.end or bool(leaf.flags & LeafFlag.PLAIN_META)
         for leaf in leaves
     ]
-    yield pack_lengths(
+    lengths = [
         known.get(leaf.index, (0, 0)) if keep else (0, 0)
         for leaf, keep in zip(leaves, kept, strict=True)
-    )
-    for leaf, keep in zip(leaves, kept, strict=True):
+    ]
+    yield pack_lengths(lengths)
+    for leaf, keep, expected in zip(leaves, kept, lengths, strict=True):
         if keep:
             row = _row(rows, leaf.index)
+            _check_there(row, leaf, expected, prunes)
             yield (row.meta or b"") + (row.content or b"")
+
+
+def _check_there(row: Row, leaf: Leaf, expected: tuple[int, int], prunes: Prunes) -> None:
+    """Check that no content was pruned beside the export, which then would not verify."""
+    gone = leaf.content_hash != NO_HASH and not row.content
+    if (gone and leaf.index not in prunes) or expected[1] != len(row.content or b""):
+        raise ExportError(
+            "Contents that belong into this export were pruned since it was begun, because their "
+            "term was over. Remove its folder and start again."
+        )
 
 
 def _row(rows: LogRows, index: int) -> Row:

@@ -10,6 +10,7 @@ from audit.grants import EpochSecrets
 from audit.leaf import Leaf
 from audit.opening import ClosedRecord, EpochSpan, OpenedRecord, log_name, open_epoch
 from audit.rows import Records, Row
+from audit.subject import RecordKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ def chosen_records(
     secrets: Mapping[int, EpochSecrets],
     choice: Choice,
     progress: Callable[[int, int], None] | None = None,
+    subjects: RecordKeys | None = None,
 ) -> Iterator[OpenedRecord | ClosedRecord]:
     """Open what is asked for, in order, one record at a time.
 
@@ -52,6 +54,7 @@ def chosen_records(
         secrets: by epoch.
         choice: what is asked for.
         progress: told how many records are looked through, and of how many.
+        subjects: keys of records about subjects; needed where contents are opened.
     """
 
     def wanted(row: Row) -> bool:
@@ -67,4 +70,4 @@ def chosen_records(
             opened = secrets[span.number]
             if not choice.contents:
                 opened = EpochSecrets(opened.metadata, {})
-            yield from open_epoch(rows, span, opened, log_name(spans[0].opening), wanted)
+            yield from open_epoch(rows, span, opened, log_name(spans[0].opening), wanted, subjects)

@@ -26,6 +26,7 @@ def as_json_line(record: OpenedRecord) -> str:
         "masked": bool(leaf.flags & LeafFlag.MASKED),
         "meta": record.meta,
         "content": record.content,
+        "gone": record.gone or None,
     }
     return json.dumps(value, separators=(",", ":"))
 

@@ -18,6 +18,7 @@ from typing import Final
 from audit.errors import AuditError, SecondWriterError
 from audit.note import is_origin
 from audit.payloads import EpochLimits
+from audit.retention import Retention
 from audit.writer.adopt import JournalSettings
 from audit.writer.faults import Faults
 from audit.writer.journal import Journal
@@ -59,6 +60,7 @@ async def _run(options: argparse.Namespace) -> None:
         officers=options.officers,
         origin=options.origin,
         limits=EpochLimits(options.epoch_records, options.epoch_seconds),
+        retention=dict(options.retain or []),
     )
     journal = Journal(settings)
     rhythm = Rhythm(heartbeat=options.heartbeat_seconds, compare=options.compare_seconds)
@@ -146,6 +148,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--epoch-records", type=_positive, default=100_000, help="records of an epoch at most")
     add("--epoch-seconds", type=_positive, default=86_400, help="seconds of an epoch at most")
+    add(
+        "--retain",
+        type=_retain,
+        action="append",
+        metavar="CLASS=DAYS",
+        help="days that contents of a class (short, standard, long) are kept; repeatable; "
+        "default: for ever",
+    )
     add("--heartbeat-seconds", type=_positive, default=300, help="idle time before a heartbeat")
     add("--compare-seconds", type=_positive, default=60, help="time between checks of the head")
     _add_room(add)
@@ -170,6 +180,14 @@ def _amount(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError("it must not be below 0")
     return number
+
+
+def _retain(text: str) -> tuple[Retention, int]:
+    label, _, days = text.partition("=")
+    kinds = {kind.label: kind for kind in Retention if kind is not Retention.PERMANENT}
+    if label not in kinds:
+        raise argparse.ArgumentTypeError(f"the class must be one of {', '.join(kinds)}")
+    return kinds[label], _positive(days)
 
 
 def _positive(text: str) -> int:

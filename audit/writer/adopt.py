@@ -12,6 +12,7 @@ from audit.leaf import NO_HASH
 from audit.merkle import Frontier
 from audit.outside import last_word
 from audit.payloads import EpochLimits
+from audit.retention import Days
 from audit.rows import FORMAT, LogRows
 from audit.writer.epoch import LastEpoch, check_ending, last_epoch
 from audit.writer.store import Store
@@ -29,6 +30,7 @@ class JournalSettings:
         officers: the officers' file.
         origin: name of the log.
         limits: how long its epochs last.
+        retention: days that contents are kept, by class.
     """
 
     folder: Path
@@ -36,6 +38,7 @@ class JournalSettings:
     officers: Path
     origin: str
     limits: EpochLimits = field(default_factory=EpochLimits)
+    retention: Days = field(default_factory=dict)
 
     @property
     def database(self) -> Path:

@@ -35,3 +35,21 @@ class Clock:
     def boot_id(self) -> bytes:
         """The kernel's id of this boot, 16 bytes."""
         return UUID(_BOOT_ID.read_text().strip()).bytes
+
+
+class StepWatch:
+    """Tells when somebody has set the wall clock."""
+
+    def __init__(self) -> None:
+        """Nothing is known of the clock yet."""
+        self._offset: int | None = None
+
+    def adopt(self, then: Instant) -> None:
+        """Go on from an earlier reading of the same boot: a step in between shows too."""
+        self._offset = then.offset
+
+    def step(self, now: Instant) -> int:
+        """How far the clock was set since the last reading, nanoseconds; 0 if it was not."""
+        before, self._offset = self._offset, now.offset
+        found = 0 if before is None else now.offset - before
+        return found if abs(found) >= STEP else 0

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from audit.blob import CONTENT, META, seal
 from audit.leaf import NO_HASH, NO_TOKEN, Leaf, LeafFlag, LeafType, leaf_hash
 from audit.merkle import Frontier
 from audit.payloads import EpochOpen
+from audit.retention import Pruned
 from audit.rows import Row
 from audit.uuid7 import uuid7
+from audit.writer.bonds import Bonds
 from audit.writer.clock import Clock, Instant
 from audit.writer.epoch import Epoch
 from audit.writer.request import AppendRequest, canonical
 from audit.writer.store import Batch
+
+_UNANSWERED_PER_RECORD: Final = 1000
 
 
 class Draft:
@@ -42,6 +47,7 @@ class Draft:
         self.tree = tree.copy()
         self.prev = prev
         self.epoch = epoch
+        self.bonds = Bonds()
         self._log = log
         self._clock = clock
         self._boot = boot
@@ -50,9 +56,10 @@ class Draft:
         """Seal a client's record and return its index."""
         now = self._clock.now()
         index, log = self.epoch.index, self._log
+        flags, key, bond = self.bonds.of(request, self.tree.size)
         leaf = self._leaf(
             request.kind,
-            LeafFlag.CONTENT | (LeafFlag.MASKED if request.masked else 0),
+            LeafFlag.CONTENT | request.flags | flags,
             now,
             request.event,
             index.token("actor", request.actor),
@@ -61,19 +68,38 @@ class Draft:
         header, marks = leaf.header(), index.marks(request.marked, leaf.index)
         text = _sealed_meta(request, now)
         meta = seal(self.epoch.metadata.key(), text, log, header, META, marks)
-        content = seal(self.epoch.contents.key(), request.content, log, header, CONTENT)
+        content = seal(self.epoch.contents.key(key), request.content, log, header, CONTENT, bond)
         if request.kind is LeafType.PROMPT:
             self.batch.asked.append(request.event)
         if request.answers is not None:
             self.batch.answered.append(request.answers)
         return self._append(header, meta, content)
 
-    def add_own(self, kind: LeafType, payload: Mapping[str, Any] | None = None) -> int:
+    def add_own(
+        self,
+        kind: LeafType,
+        payload: Mapping[str, Any] | None = None,
+        event: UUID | None = None,
+    ) -> int:
         """Add a record of the writer about the log itself, with plain metadata."""
         flags = 0 if payload is None else LeafFlag.PLAIN_META
-        leaf = self._leaf(kind, flags, self._clock.now(), uuid7().bytes, NO_TOKEN, NO_TOKEN)
+        name = (event or uuid7()).bytes
+        leaf = self._leaf(kind, flags, self._clock.now(), name, NO_TOKEN, NO_TOKEN)
         meta = None if payload is None else canonical(dict(payload))
         return self._append(leaf.header(), meta, None)
+
+    def note_unanswered(self, events: Sequence[bytes]) -> None:
+        """Record the prompts that had no answer when the writer last stopped, and forget them."""
+        for start in range(0, len(events), _UNANSWERED_PER_RECORD):
+            part = events[start : start + _UNANSWERED_PER_RECORD]
+            payload = {"fault": "unanswered", "events": [str(UUID(bytes=event)) for event in part]}
+            self.add_own(LeafType.FAULT, payload)
+        self.batch.answered += events
+
+    def prune(self, pruned: Pruned) -> None:
+        """Record which contents have had their time, and take them out with the same commit."""
+        self.add_own(LeafType.PRUNE, pruned.to_json())
+        self.batch.pruned += pruned.ranges
 
     def open_epoch(self, epoch: Epoch, opening: EpochOpen) -> None:
         """Go on in this epoch, beginning with its opening record."""

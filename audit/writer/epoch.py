@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,7 @@ class Epoch:
         self.contents = Ratchet(secrets.contents(), CONTENTS)
         for share in secrets.shares.values():
             wipe(share)
+        self.signers: Mapping[str, Sequence[str]] = {}
         self.verifier = VerifierKey(origin, signer.public_key().public_bytes_raw())
         self._signer = signer
 
@@ -168,11 +170,14 @@ class EpochMaker:
             next_key=following.public_key().public_bytes_raw(),
             grants=seal_grants(secrets, officers, self._origin, number),
             recipients={group: officers.recipients(group) for group in GROUPS},
+            signers={group: officers.signers(group) for group in GROUPS},
             limits=self._limits,
             previous=None,
         )
         self._write_grants(number, opening)
-        return Epoch(number, self._origin, signer, secrets, now), opening
+        epoch = Epoch(number, self._origin, signer, secrets, now)
+        epoch.signers = opening.signers
+        return epoch, opening
 
     def settle(self, number: int) -> None:
         """Once the epoch is durable: erase every signing key on disk but the next one's."""

@@ -7,11 +7,11 @@ Not thread-safe: the service calls it from one thread, except `write_head`, whic
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
-from uuid import UUID
 
 from audit.blob import log_id
+from audit.decisions import KINDS, Entry
 from audit.errors import NotDurableError, ReadOnlyError, RecordRefusedError
 from audit.head import HeadLog, compare_head
 from audit.leaf import LeafType
@@ -22,41 +22,22 @@ from audit.payloads import CLOSED, PreviousEpoch, WitnessReceipt
 from audit.proof import format_proof
 from audit.rows import FORMAT
 from audit.writer.adopt import JournalSettings, OpenLog, open_log
-from audit.writer.clock import STEP, Clock
+from audit.writer.clock import Clock, Instant, StepWatch
+from audit.writer.custody import Approved, Custody
 from audit.writer.draft import Draft, iso_time
 from audit.writer.epoch import Epoch, EpochMaker, ending_of
 from audit.writer.files import write_durably
-from audit.writer.intake import Intake, Outcome
+from audit.writer.intake import Intake
 from audit.writer.keyring import Keyring
+from audit.writer.pruning import Pruner
 from audit.writer.recent import RecentEvents
 from audit.writer.request import AppendRequest
+from audit.writer.standing import Committed, Standing
 from audit.writer.store import Store
 from audit.writer.witnessing import check_word
 
 VKEY_FILE: Final = "log.vkey"
-_UNANSWERED_PER_RECORD: Final = 1000
 _SECOND: Final = 1_000_000_000  # nanoseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The log's head at one moment, for whoever asks."""
-
-    size: int = 0
-    root: bytes = b""
-    epoch: int | None = None
-    checkpoint: str = ""
-    vkey: str = ""
-    witnessed: int = 0
-    witnessed_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """A durable batch: the checkpoints for the head, and an outcome for each request."""
-
-    notes: Sequence[str]
-    outcomes: Sequence[Outcome] = field(default_factory=tuple)
 
 
 @dataclass(slots=True)
@@ -94,10 +75,12 @@ class Journal:
             settings.limits,
         )
         self._recent = RecentEvents()
+        self._pruner = Pruner(settings.retention)
+        self._custody = Custody(settings.folder, settings.origin)
         self._running: _Running | None = None
         self._old_head: HeadLog | None = None
         self._opened_before = False
-        self._clock_offset: int | None = None
+        self._steps = StepWatch()
         self._last_record = 0
 
     @property
@@ -122,6 +105,7 @@ class Journal:
                 self._begin(log)
             except BaseException:
                 self._running, self._old_head = None, None
+                self._custody.close()
                 log.close()
                 raise
         except OSError as error:
@@ -141,6 +125,7 @@ class Journal:
         draft = self._draft(running)
         intake = Intake(draft, running.store.rows, self._recent)
         try:
+            draft.bonds = self._custody.bonds(requests)
             intake.take(requests)
         except BaseException:
             self.abandon()
@@ -178,6 +163,42 @@ class Journal:
     def add_witness(self, receipt: WitnessReceipt) -> Committed:
         """Record a witness's word; raises as `append`."""
         return self._add_own(LeafType.WITNESS, receipt.to_json())
+
+    def decide(self, approved: Approved) -> Committed:
+        """Record what two officers approved, as the last record of the log, and carry it out.
+
+        Raises:
+            RecordRefusedError: if it must not be carried out.
+            NotDurableError, ReadOnlyError: as `append`; what is recorded is carried out at `open`.
+        """
+        running, wall = self._need(), self._clock.now().wall
+        decision = self._custody.decide(approved, running.epoch.signers, wall)
+        statement, draft = decision.statement, self._draft(running)
+        index = draft.add_own(KINDS[statement.action], decision.to_json(), statement.request)
+        note = draft.checkpoint()
+        self._commit(running, draft)
+        self._custody.carry_out(Entry(index, wall, decision))
+        return Committed((note,))
+
+    def subject_keys(self, indexes: Sequence[int]) -> list[str]:
+        """What there is of the keys of records about subjects; raises NotDurableError."""
+        return self._custody.words(self._need().store.rows, indexes)
+
+    def prune_is_due(self) -> bool:
+        """Whether contents may have had their time."""
+        return self.is_open and self._pruner.is_due(self._clock.now().boot)
+
+    def prune(self) -> Committed:
+        """Prune some contents, if any are due; raises as `append`."""
+        running, now = self._need(), self._clock.now()
+        found = self._pruner.step(running.store, self._custody, now)
+        if found is None:
+            return Committed(())
+        draft = self._draft(running)
+        draft.prune(found)
+        note = draft.checkpoint()
+        self._commit(running, draft)
+        return Committed((note,))
 
     def idle_seconds(self) -> float:
         """Time since the last record, in seconds."""
@@ -236,6 +257,7 @@ class Journal:
         if running is not None:
             running.epoch.erase()
             running.store.close()
+            self._custody.close()
             self._old_head = running.head
         self.standing = replace(self.standing, epoch=None)
 
@@ -292,7 +314,9 @@ class Journal:
     def _begin(self, log: OpenLog) -> None:
         """Open an epoch at the end of the log."""
         last = log.last
-        self._adopt_clock(log)
+        if last is not None and last.last.boot_id == self._boot:
+            self._steps.adopt(Instant(last.last.wall_ns, last.last.boot_ns))
+        faults = self._custody.open(log.store.rows, fresh=last is None)
         epoch, opening = self._maker.make(
             last.number + 1 if last else 0,
             last.opening.next_key if last else None,
@@ -309,7 +333,9 @@ class Journal:
             opening = replace(opening, previous=ending_of(last, log.tree.size, log.tree.root()))
         draft.open_epoch(epoch, opening)
         if not self._opened_before:
-            _note_unanswered(draft, log.store.unanswered())
+            draft.note_unanswered(log.store.unanswered())
+        for fault in faults:
+            draft.add_own(LeafType.FAULT, fault)
         self._note_clock_step(draft)
         note = draft.checkpoint()
         size, when = log.witnessed
@@ -356,11 +382,6 @@ class Journal:
             checkpoint=draft.batch.notes[-1][1],
         )
 
-    def _adopt_clock(self, log: OpenLog) -> None:
-        """A step while the writer was down shows too, if the machine did not boot in between."""
-        if log.last is not None and log.last.last.boot_id == self._boot:
-            self._clock_offset = log.last.last.wall_ns - log.last.last.boot_ns
-
     def _add_own(self, kind: LeafType, payload: Mapping[str, Any] | None = None) -> Committed:
         running = self._need()
         draft = self._draft(running)
@@ -371,21 +392,8 @@ class Journal:
 
     def _note_clock_step(self, draft: Draft) -> None:
         now = self._clock.now()
-        before, self._clock_offset = self._clock_offset, now.offset
-        if before is None or abs(now.offset - before) < STEP:
-            return
-        payload = {
-            "from": iso_time(now.boot + before),
-            "to": iso_time(now.wall),
-            "step_ms": (now.offset - before) // 1_000_000,
-        }
-        draft.add_own(LeafType.CLOCK_STEP, payload)
-
-
-def _note_unanswered(draft: Draft, events: Sequence[bytes]) -> None:
-    """Record the prompts that had no answer when the writer last stopped, and forget them."""
-    for start in range(0, len(events), _UNANSWERED_PER_RECORD):
-        part = events[start : start + _UNANSWERED_PER_RECORD]
-        payload = {"fault": "unanswered", "events": [str(UUID(bytes=event)) for event in part]}
-        draft.add_own(LeafType.FAULT, payload)
-    draft.batch.answered += events
+        step = self._steps.step(now)
+        if step:
+            then, until = iso_time(now.wall - step), iso_time(now.wall)
+            payload = {"from": then, "to": until, "step_ms": step // 1_000_000}
+            draft.add_own(LeafType.CLOCK_STEP, payload)

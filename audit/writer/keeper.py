@@ -29,12 +29,14 @@ from audit.errors import (
 )
 from audit.leaf import LeafType
 from audit.payloads import WitnessReceipt
+from audit.writer.custody import Approved
 from audit.writer.faults import Faults
 from audit.writer.following import HeadFollower
 from audit.writer.intake import Outcome
-from audit.writer.journal import Committed, Journal
+from audit.writer.journal import Journal
 from audit.writer.request import AppendRequest
 from audit.writer.room import Level, Room, RoomState
+from audit.writer.standing import Committed
 
 OK: Final = "ok"
 NOT_DURABLE: Final = "not_durable"
@@ -149,6 +151,18 @@ class Keeper:
         except NotDurableError as error:
             raise self._unavailable() from error
 
+    async def subject_keys(self, indexes: Sequence[int]) -> list[str]:
+        """What there is of the keys of records about subjects.
+
+        Raises:
+            LogUnavailableError: if the log is not open.
+        """
+        try:
+            async with self._busy:
+                return await self._in_order(self._journal.subject_keys, indexes)
+        except NotDurableError as error:
+            raise self._unavailable() from error
+
     async def witness(self, note: str) -> None:
         """Take a witness's word into the log.
 
@@ -170,6 +184,23 @@ class Keeper:
             await self._guarded(lambda: self._in_order(self._add_witness, receipt))
             if not self._takes():
                 raise self._unavailable()
+
+    async def decide(self, approved: Approved) -> int:
+        """Carry out what two officers approved; returns the index of its record.
+
+        Raises:
+            LogUnavailableError: if the log takes none.
+            RecordRefusedError: if it must not be carried out.
+        """
+        async with self._busy:
+            if not self._takes():
+                raise self._unavailable()
+            done = await self._guarded(lambda: self._in_order(self._decide, approved))
+            if done is None or not self._takes():
+                raise self._unavailable()
+        if isinstance(done, RecordRefusedError):
+            raise done
+        return done
 
     async def commit_forever(self) -> None:
         """Bring batches to the disk until `stop`, and what waits then."""
@@ -244,6 +275,8 @@ class Keeper:
         await self._look_around()
         if self._journal.epoch_is_due():
             await self._next_epoch()
+        if self._journal.prune_is_due():
+            await self._in_order(self._add, self._journal.prune)
         if self._journal.idle_seconds() >= self._rhythm.heartbeat:
             await self._in_order(self._add, self._journal.heartbeat)
         if time.monotonic() - self._compared >= self._rhythm.compare:
@@ -326,6 +359,15 @@ class Keeper:
     def _add_witness(self, receipt: WitnessReceipt) -> None:
         self._add(self._journal.add_witness, receipt)
         self._follower.wait()
+
+    def _decide(self, approved: Approved) -> int | RecordRefusedError:
+        """The index of its record, or why there is none; the log is as sound as before then."""
+        try:
+            self._add(self._journal.decide, approved)
+        except RecordRefusedError as error:
+            return error
+        self._follower.wait()
+        return self._journal.standing.size - 1
 
     def _compare(self) -> None:
         self._follower.wait()

@@ -14,7 +14,8 @@ from audit.blob import pack_content
 from audit.cards import mask_cards, may_hold_cards
 from audit.errors import RecordRefusedError
 from audit.index import marked_values
-from audit.leaf import LeafType
+from audit.leaf import LeafFlag, LeafType
+from audit.retention import Retention
 from audit.uuid7 import uuid7
 
 MAX_META: Final = 64 * 1024  # bytes of canonical JSON
@@ -23,7 +24,9 @@ MAX_NAME: Final = 256  # characters of an actor or subject
 _EXACT: Final = 1 << 53  # whole numbers below it have one JSON form
 _SORTED: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _AS_GIVEN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_FIELDS: Final = frozenset({"op", "type", "actor", "subject", "meta", "content", "event"})
+_FIELDS: Final = frozenset(
+    {"op", "type", "actor", "subject", "meta", "content", "event", "retention"}
+)
 _TYPES: Final = {
     "prompt": LeafType.PROMPT,
     "answer": LeafType.ANSWER,
@@ -49,6 +52,7 @@ class AppendRequest:
         digest: over all of the above; tells a retry from another record under the same event.
         answers: event of the prompt that this record answers, or None.
         masked: whether card data in the content were masked.
+        retention: how long its content is kept.
     """
 
     kind: LeafType
@@ -61,6 +65,12 @@ class AppendRequest:
     digest: bytes
     answers: bytes | None
     masked: bool = False
+    retention: Retention = Retention.STANDARD
+
+    @property
+    def flags(self) -> int:
+        """What the leaf says of it beside that it has a content."""
+        return self.retention | (LeafFlag.MASKED if self.masked else 0)
 
 
 def parse_append(message: dict[str, Any]) -> AppendRequest:
@@ -79,6 +89,7 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
     subject = None if subject is None else _name("subject", subject)
     meta = _canonical_meta(message.get("meta"))
     content, masked = _content_json(actor, subject, message.get("content"))
+    retention = _retention(kind, message.get("retention"))
     return AppendRequest(
         kind=kind,
         event=_event("event", message.get("event")) or uuid7().bytes,
@@ -87,9 +98,10 @@ def parse_append(message: dict[str, Any]) -> AppendRequest:
         meta=meta,
         marked=marked_values(message["meta"]),
         content=pack_content(content),
-        digest=_digest(kind, meta, content),
+        digest=_digest(kind, retention, meta, content),
         answers=_answered(kind, message["meta"]),
         masked=masked,
+        retention=retention,
     )
 
 
@@ -169,6 +181,16 @@ def _event(field: str, value: object) -> bytes | None:
         raise RecordRefusedError(f"'{field}' must be a UUID or null.") from error
 
 
+def _retention(kind: LeafType, label: object) -> Retention:
+    if label is None:
+        return Retention.default(kind)
+    try:
+        return Retention.named(str(label))
+    except KeyError:
+        names = ", ".join(known.label for known in Retention)
+        raise RecordRefusedError(f"'retention' must be one of {names}, or null.") from None
+
+
 def _answered(kind: LeafType, meta: dict[str, Any]) -> bytes | None:
     """The prompt that this record ends; a piece of an answer does not."""
     if kind is not LeafType.ANSWER:
@@ -177,8 +199,8 @@ def _answered(kind: LeafType, meta: dict[str, Any]) -> bytes | None:
     return None if "part" in meta else begin
 
 
-def _digest(kind: LeafType, meta: bytes, content: bytes) -> bytes:
+def _digest(kind: LeafType, retention: Retention, meta: bytes, content: bytes) -> bytes:
     digest = hashlib.sha256()
-    for part in (bytes([kind]), meta, content):
+    for part in (bytes([kind, retention]), meta, content):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()

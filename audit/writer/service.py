@@ -20,12 +20,14 @@ from audit.errors import AuditError, LogUnavailableError, RecordRefusedError
 from audit.frames import decode_body
 from audit.protocol import LogStatus, Receipt, failure
 from audit.writer.connection import Connection, Reply, ServiceLimits
+from audit.writer.custody import Approved
 from audit.writer.journal import Journal
 from audit.writer.keeper import Answer, Keeper
 from audit.writer.request import AppendRequest, parse_append
 
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 _PARTING: Final = 1.0  # seconds for clients to take their last replies
+_MOST_KEYS: Final = 1000  # of records, asked for at once
 _SMALL: Final = 256 * 1024  # bytes; a longer frame is parsed beside the event loop
 
 _log = logging.getLogger("audit-writer")
@@ -65,6 +67,8 @@ class Service:
             "status": self._status,
             "proof": self._proof,
             "witness": self._witness,
+            "decide": self._decide,
+            "subject_keys": self._subject_keys,
         }
 
     async def listen(self, path: Path) -> asyncio.Server:
@@ -208,6 +212,28 @@ class Service:
             raise RecordRefusedError("'note' must be a cosigned checkpoint.")
         await self._keeper.witness(note)
         return await self._status(message)
+
+    async def _subject_keys(self, message: dict[str, Any]) -> dict[str, Any]:
+        indexes = message.get("indexes")
+        if (
+            not isinstance(indexes, list)
+            or len(indexes) > _MOST_KEYS
+            or not all(type(index) is int and 0 <= index < 1 << 62 for index in indexes)
+        ):
+            raise RecordRefusedError(f"'indexes' must be at most {_MOST_KEYS} numbers of records.")
+        return {"keys": await self._keeper.subject_keys(indexes)}
+
+    async def _decide(self, message: dict[str, Any]) -> dict[str, Any]:
+        note, subject = message.get("note"), message.get("subject")
+        try:
+            if not isinstance(note, str) or not isinstance(subject, str | None):
+                raise ValueError(note)
+            approved = Approved(note, subject, bytes.fromhex(str(message.get("salt", ""))))
+        except ValueError as error:
+            raise RecordRefusedError(
+                "'note' must be a signed statement, 'subject' text or null, 'salt' hexadecimal."
+            ) from error
+        return {"record": await self._keeper.decide(approved)}
 
 
 def _acknowledge(reply: Reply, answer: Answer) -> None:

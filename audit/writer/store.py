@@ -22,12 +22,17 @@ CREATE TABLE log (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT RO
 CREATE TABLE leaves (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL CHECK (length(leaf) = 200)) STRICT;
 CREATE UNIQUE INDEX leaves_by_event ON leaves (substr(leaf, 57, 16));
 CREATE INDEX leaves_of_witnesses ON leaves (idx) WHERE substr(leaf, 5, 1) = x'0e';
+CREATE INDEX leaves_of_decisions ON leaves (idx) WHERE substr(leaf, 5, 1) IN (x'09', x'0a');
+CREATE INDEX leaves_of_prunes ON leaves (idx) WHERE substr(leaf, 5, 1) = x'0b';
 CREATE TABLE blobs (idx INTEGER PRIMARY KEY, meta BLOB, content BLOB) STRICT;
 CREATE TABLE nodes (level INTEGER, position INTEGER, hash BLOB NOT NULL,
                     PRIMARY KEY (level, position)) STRICT, WITHOUT ROWID;
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
 CREATE TABLE unanswered (event BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
+_PRUNING: Final = (
+    "WHEN NEW.content IS NOT NULL OR NEW.idx IS NOT OLD.idx OR NEW.meta IS NOT OLD.meta "
+)
 _APPEND_ONLY: Final = ("log", "leaves", "blobs", "nodes", "checkpoints")
 
 
@@ -41,6 +46,7 @@ class Batch:
     facts: dict[str, str] = field(default_factory=dict)
     asked: list[bytes] = field(default_factory=list)  # events of prompts
     answered: list[bytes] = field(default_factory=list)  # events of prompts that have their answer
+    pruned: list[tuple[int, int]] = field(default_factory=list)  # ranges that lose their contents
 
 
 class Store:
@@ -97,6 +103,16 @@ class Store:
                     "restore the file and restart the writer."
                 )
 
+    def scrub(self) -> None:
+        """Cut the WAL off, which still holds what was taken out.
+
+        Raises:
+            NotDurableError: if the disk refuses.
+            ReadOnlyError: if the database is damaged.
+        """
+        with _translated(self._path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def unanswered(self) -> list[bytes]:
         """Events of prompts that have no answer yet."""
         return [bytes(event) for (event,) in self._connection.execute("SELECT * FROM unanswered")]
@@ -113,6 +129,7 @@ class Store:
         many("INSERT INTO nodes VALUES (?, ?, ?)", batch.nodes)
         many("INSERT INTO checkpoints VALUES (?, ?)", batch.notes)
         many("INSERT INTO unanswered VALUES (?)", ((event,) for event in batch.asked))
+        many("UPDATE blobs SET content = NULL WHERE idx >= ? AND idx < ?", batch.pruned)
         many("DELETE FROM unanswered WHERE event = ?", ((event,) for event in batch.answered))
 
 
@@ -138,6 +155,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             "cell_size_check = ON",
             "journal_mode = WAL",
             "synchronous = FULL",
+            "secure_delete = ON",
             "wal_autocheckpoint = 1000",
             "cache_size = -4096",
         ):
@@ -161,6 +179,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise ReadOnlyError(f"{path} is not a log of this format. Restore audit.db.")
     guards = "".join(
         f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
+        f"{_PRUNING if (table, action) == ('blobs', 'UPDATE') else ''}"
         f"BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;\n"
         for table in _APPEND_ONLY
         for action in ("UPDATE", "DELETE")

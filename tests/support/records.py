@@ -18,7 +18,7 @@ from audit.opening import (
     log_name,
     open_epoch,
 )
-from audit.reader import open_rows
+from audit.reader import open_rows, subject_keys
 from audit.rows import Row
 from audit.verify import verify_log
 
@@ -43,7 +43,8 @@ def read_records(settings: Settings) -> list[Record]:
         spans = epoch_spans(report.openings, report.records)
         secrets, _ = epoch_secrets(spans, _officers(settings))
         log = log_name(report.openings[0][2])
-        opened = (open_epoch(rows, one, secrets[one.number], log, _all) for one in spans)
+        keys = subject_keys(rows, settings.audit, report.erased)
+        opened = (open_epoch(rows, one, secrets[one.number], log, _all, keys) for one in spans)
         return [_record(one) for epoch in opened for one in epoch]
 
 

@@ -16,6 +16,7 @@ from appliance.tasks.work import Finished, Source, Work
 from appliance.web.api import answers, bodies
 from appliance.web.api.caller import caller, require_task
 from appliance.web.api.errors import ApiError, json_response
+from appliance.web.api.subject import subject
 from appliance.web.client import address
 from appliance.web.services import services
 
@@ -63,6 +64,7 @@ def run(name: str) -> Response:
             source=Source.API,
             key=who.prefix,
             address=address(),
+            subject=subject(),
         )
     except TaskInputError as error:
         raise ApiError(400, "invalid_input", error.message, param=error.field) from None

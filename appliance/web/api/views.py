@@ -21,6 +21,7 @@ from appliance.web.api.caller import (
     require_model,
 )
 from appliance.web.api.errors import ApiError, json_response
+from appliance.web.api.subject import subject
 from appliance.web.client import address
 from appliance.web.services import services
 from audit.errors import AuditError
@@ -131,6 +132,7 @@ def _work(kind: Kind, body: dict[str, Any]) -> Work:
         kind=kind,
         key=who.prefix,
         address=address(),
+        subject=subject(),
     )
 
 

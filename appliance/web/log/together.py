@@ -142,12 +142,14 @@ def contents(opening_id: str) -> Response:
         raise SittingError("Nobody has agreed to this request yet.")
     rows = desk().records(opening.asked.records, contents=True)
     note(sitting, DeskEvent.OPENED_CONTENTS, _facts(opening))
+    words = services().log.subject_keys([row.index for row in rows])
     return json_response(
         {
             "answer": opening.answer,
             "rows": [
-                row_of(row) | {"content": None if row.content is None else text_of(row.content)}
-                for row in rows
+                row_of(row)
+                | {"content": None if row.content is None else text_of(row.content), "key": word}
+                for row, word in zip(rows, words, strict=True)
             ],
         }
     )

@@ -121,7 +121,7 @@ async function content(sealed, group, halves) {
   try {
     const own = current().opened.get(leaf.epoch).half(leaf.seq);
     const both = { [current().group]: own, [group]: unhex(halves[leaf.index]) };
-    const inner = await openContent(leaf, unbase64(sealed.content), both, current().log);
+    const inner = await openContent(leaf, sealed.content && unbase64(sealed.content), both, current().log, sealed.key);
     facts(list, [["Person", inner.actor ?? "The appliance"], ["Case", inner.subject ?? "None"]]);
     part.append(list, ...texts(inner.content ?? {}, leaf.index));
   } catch (error) {

@@ -18,6 +18,8 @@ const CONTENT = utf8("cloister-audit/v2 content");
 const TERMS = utf8("cloister-audit/v2 terms");
 const SHARE = new RegExp("^cloister-audit/v2 share\norigin: (\\S+)\nepoch: (\\d+)\ngroup: (\\w+)\n"
   + "metadata: ([0-9a-f]{64})\nshare: ([0-9a-f]{64})\n$");
+const BOND = 16; // bytes in front of the content of a record about a subject
+const BOUND = 2; // flag of such a leaf
 export const HAS_CONTENT = 1; // flag of a leaf that a content belongs to
 export const PLAIN = 8; // flag of a leaf whose metadata are not sealed
 
@@ -136,11 +138,22 @@ export class Epoch {
   }
 }
 
+// What the key of a record about a subject needs beside the halves; `word` is the appliance's.
+function subjectKey(leaf, word) {
+  if (!(leaf.flags & BOUND)) return new Uint8Array(32);
+  if (word.startsWith("erased ")) throw new SealError(`its subject was erased on two officers' word: record ${word.slice(7)}`);
+  if (!/^[0-9a-f]{64}$/.test(word)) throw new SealError("it is about a subject, and the appliance has no key for it");
+  return unhex(word);
+}
+
 // A record's content, with the halves of both groups by name.
-export async function openContent(leaf, blob, halves, log) {
+export async function openContent(leaf, blob, halves, log, word) {
+  if (!blob) throw new SealError("it was pruned at the end of its term");
   if (!same(sha256(blob), leaf.contentHash)) throw new SealError("its content was changed");
-  const key = hkdf(join(...GROUPS.map((group) => halves[group])), new Uint8Array(32), CONTENT, 64);
-  const packed = await unseal(key, blob, join(log, leaf.raw.slice(0, HEADER), utf8("c")));
+  const key = hkdf(join(...GROUPS.map((group) => halves[group])), subjectKey(leaf, word), CONTENT, 64);
+  const front = leaf.flags & BOUND ? BOND : 0;
+  const bound = join(log, leaf.raw.slice(0, HEADER), utf8("c"), blob.slice(0, front));
+  const packed = await unseal(key, blob.slice(front), bound);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return JSON.parse(await new Response(stream).text());
 }

@@ -46,6 +46,13 @@ def test_a_task_brings_its_checks_and_its_name_into_the_record(stack: Stack) -> 
     assert end.event == finished.receipt.event
 
 
+def test_both_records_are_about_the_subject_that_the_work_names(stack: Stack) -> None:
+    asked = Work(actor="cli:root", source=Source.CLI, body=SHORT, subject="case 2026-118")
+    list(Pipeline(stack.engine, stack.log).run(asked))
+    begin, end = find(read_records(stack.settings), asked.record_id)
+    assert (begin.subject, end.subject) == ("case 2026-118", "case 2026-118")
+
+
 def test_closing_early_stops_the_engine_and_records_the_answer_so_far(stack: Stack) -> None:
     asked = work(long_request())
     with closing(Pipeline(stack.engine, stack.log).run(asked)) as events:

@@ -55,6 +55,26 @@ def test_a_task_answers_with_its_schema_checks_and_receipt(
     assert answer["receipt"]["checkpoint"].startswith("cloister-demo")
 
 
+def test_the_header_names_whom_a_request_is_about(http: httpx.Client, stack: Stack) -> None:
+    given = {"inputs": {"text": EXAMPLES["triage"]}}
+    name = "Fall M\u00fcller 7"
+    headers = {"X-Subject": name.encode("utf-8")}
+    response = http.post("/v1/tasks/triage", json=given, headers=headers)
+    assert response.status_code == 200, response.text
+    begin, end = find(read_records(stack.settings), response.headers["X-Record-Id"])
+    assert (begin.subject, end.subject) == (name, name)
+    assert "M\u00fcller" not in str(begin.meta)
+
+
+@pytest.mark.parametrize("name", [b"x" * 257, b"\xff", b"a\xc2\x85b"])
+def test_a_header_that_is_no_name_is_400(http: httpx.Client, name: bytes) -> None:
+    given = {"inputs": {"text": EXAMPLES["triage"]}}
+    response = http.post("/v1/tasks/triage", json=given, headers={"X-Subject": name})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "invalid_subject"
+    assert response.json()["error"]["param"] == "X-Subject"
+
+
 def test_a_text_task_answers_with_text(http: httpx.Client) -> None:
     response = http.post("/v1/tasks/deidentify", json={"inputs": {"text": EXAMPLES["deidentify"]}})
     answer = response.json()

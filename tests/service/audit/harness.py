@@ -18,6 +18,7 @@ from audit.cli.main import main
 from audit.client import AuditClient, LogStatus
 from audit.errors import LogUnavailableError
 from audit.officers import Officer, Officers, save_officers
+from audit.signer import signer_of
 from tests.support.wait import wait_until
 
 ORIGIN = "cloister-test/audit"
@@ -122,7 +123,8 @@ class Writer:
                 return
             identity = Identity.generate()
             path.write_text(f"{identity}\n")
-            officers = officers.with_member(group, Officer(group, identity.recipient))
+            member = Officer(group, identity.recipient, str(signer_of(identity)))
+            officers = officers.with_member(group, member)
         save_officers(self.officers, officers)
 
 

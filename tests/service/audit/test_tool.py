@@ -147,7 +147,8 @@ def test_keygen_makes_a_key_that_age_takes(root: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert f"# public key: {recipient}" in path.read_text()
     members = json.loads(officers.read_text())["groups"]["compliance"]
-    assert members == [{"name": "A. Officer", "recipient": recipient}]
+    signer = tool("approve", "--signer", "--key", path).strip()
+    assert members == [{"name": "A. Officer", "recipient": recipient, "signer": signer}]
     sealed = subprocess.run(["age", "-r", recipient], input=b"x", capture_output=True, check=True)
     decrypt = ["age", "-d", "-i", str(path)]
     opened = subprocess.run(decrypt, input=sealed.stdout, capture_output=True, check=True)

@@ -13,6 +13,8 @@ from audit.payloads import EpochLimits
 from audit.protocol import Receipt
 from audit.reader import open_rows
 from audit.report import Report
+from audit.retention import Days
+from audit.signer import signer_of
 from audit.uuid7 import uuid7
 from audit.verify import verify_log
 from audit.writer.adopt import JournalSettings
@@ -65,8 +67,10 @@ class LogFolder:
     def identities(self) -> list[Identity]:
         return [self.compliance, self.security]
 
-    def journal(self, limits: EpochLimits | None = None) -> Journal:
-        settings = dataclasses.replace(self.settings, limits=limits or EpochLimits())
+    def journal(self, limits: EpochLimits | None = None, retention: Days | None = None) -> Journal:
+        settings = dataclasses.replace(
+            self.settings, limits=limits or EpochLimits(), retention=retention or {}
+        )
         journal = Journal(settings, self.clock)
         journal.open()
         return journal
@@ -77,7 +81,12 @@ class LogFolder:
 
 
 def request(
-    text: str = "What is the dose?", kind: str = "prompt", event: UUID | None = None, **meta: object
+    text: str = "What is the dose?",
+    kind: str = "prompt",
+    event: UUID | None = None,
+    subject: str | None = None,
+    retention: str | None = None,
+    **meta: object,
 ) -> AppendRequest:
     """A request as a client would send it."""
     return parse_append(
@@ -85,10 +94,11 @@ def request(
             "op": "append",
             "type": kind,
             "actor": "m.keller",
-            "subject": None,
+            "subject": subject,
             "meta": {"task": "triage", **meta},
             "content": {"text": text},
             "event": str(event or uuid7()),
+            "retention": retention,
         }
     )
 
@@ -102,13 +112,17 @@ def append(journal: Journal, *requests: AppendRequest) -> list[Receipt]:
     return receipts
 
 
+def officer(name: str, identity: Identity) -> Officer:
+    return Officer(name, identity.recipient, str(signer_of(identity)))
+
+
 def make_folder(root: Path) -> LogFolder:
     """An empty place for a log, with one officer in each group."""
     root.mkdir()
     folder = LogFolder(root, Identity.generate(), Identity.generate())
     members = {
-        "compliance": (Officer("A. Officer", folder.compliance.recipient),),
-        "security": (Officer("B. Officer", folder.security.recipient),),
+        "compliance": (officer("A. Officer", folder.compliance),),
+        "security": (officer("B. Officer", folder.security),),
     }
     save_officers(folder.settings.officers, Officers(members))
     return folder

@@ -8,7 +8,7 @@ from uuid import UUID
 from audit.formats.choose import Choice, chosen_records
 from audit.formats.convert import FORMS
 from audit.opening import OpenedRecord, epoch_secrets, epoch_spans
-from audit.reader import open_records
+from audit.reader import open_records, subject_keys
 from audit.verify import verify_log
 from audit.writer.request import AppendRequest, parse_append
 from tests.unit.audit.logfolder import ORIGIN, LogFolder, append, make_folder
@@ -64,7 +64,8 @@ def opened(folder: LogFolder, choice: Choice | None = None) -> list[OpenedRecord
         report = verify_log(rows, folder.settings.folder)
         spans = epoch_spans(report.openings, report.records)
         secrets, _ = epoch_secrets(spans, folder.identities)
-        found = list(chosen_records(rows, spans, secrets, choice))
+        keys = subject_keys(rows, folder.settings.folder, report.erased)
+        found = list(chosen_records(rows, spans, secrets, choice, subjects=keys))
     records = [record for record in found if isinstance(record, OpenedRecord)]
     assert len(records) == len(found)
     return records

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
@@ -47,11 +49,20 @@ def test_blobs_open_by_the_words_of_the_specification(
     state, log = bytes.fromhex(known[secret]), bytes.fromhex(known["log_id"])
     for record in known["records"]:
         leaf, data = bytes.fromhex(record["leaf"]), bytes.fromhex(record[blob])
+        salt, front = bytes(32), skip
+        if text == "content" and leaf[5] & 2:
+            index = leaf[8:16]
+            word = b"cloister-audit/v2 subject record\0" + index
+            salt, front = hmac.digest(bytes.fromhex(known["subject_key"]), word, "sha256"), 16
+            word = b"cloister-audit/v2 subject bond\0" + index
+            mask = hmac.digest(bytes.fromhex(known["subject_link"]), word, "sha256")[:16]
+            hidden = int.from_bytes(data[:16], "big") ^ int.from_bytes(mask, "big")
+            assert hidden.to_bytes(16, "big").hex() == known["subject_id"]
         shares = [state[start : start + 32] for start in range(0, len(state), 32)]
         halves = b"".join(expand(share, b"cloister-audit/v2 half") for share in shares)
         opens = halves if len(shares) == 2 else state
-        key = HKDF(hashes.SHA256(), 64, bytes(32), info).derive(opens)
-        marks, sealed = data[:skip], data[skip:]
+        key = HKDF(hashes.SHA256(), 64, salt, info).derive(opens)
+        marks, sealed = data[:front], data[front:]
         assert sealed[:32] == key[32:]
         bound = log + leaf[:136] + letter + marks
         plain = AESGCM(key[:32]).decrypt(bytes(12), sealed[32:], bound)
@@ -83,6 +94,28 @@ def test_leaves_chain_and_hash_as_the_specification_says(known: dict[str, Any]) 
         assert leaf[136:168] == hashlib.sha256(blob).digest()
         before = hashlib.sha256(b"\0" + leaf).digest()
         assert record["leaf_hash"] == before.hex()
+
+
+def test_an_officer_signs_by_the_words_of_the_specification(known: dict[str, Any]) -> None:
+    info = b"cloister-audit/v2 officer signature"
+    seed = HKDF(hashes.SHA256(), 32, None, info).derive(known["officer_key"].encode())
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    text, _, line = known["decision"].partition("\n\n")
+    name, encoded = line.split()[1:]
+    raw, public = base64.b64decode(encoded), key.public_key().public_bytes_raw()
+    key.public_key().verify(raw[4:], f"{text}\n".encode())
+    assert name == "officer"
+    assert raw[:4] == hashlib.sha256(b"officer\n\x01" + public).digest()[:4]
+    assert known["officer_signer"].split("+", 2)[2] == base64.b64encode(b"\x01" + public).decode()
+    word = b"cloister-audit/v2 subject commitment\0case 12"
+    about = hmac.digest(bytes.fromhex(known["decision_salt"]), word, "sha256")
+    assert f"about: {base64.b64encode(about).decode()}" in text
+
+
+def test_a_handle_is_that_of_the_specification(known: dict[str, Any]) -> None:
+    word = b"cloister-audit/v2 subject handle\0case 12"
+    found = hmac.digest(bytes.fromhex(known["subject_link"]), word, "sha256")[:16]
+    assert known["subject_handle"] == found.hex()
 
 
 def test_recovery_lines_are_those_of_the_specification(known: dict[str, Any]) -> None:

@@ -30,7 +30,19 @@ FIXED = {
     "task": {"list", "show", "run"},
     "user": {"add", "list", "disable", "reset"},
     "key": {"add", "list", "revoke"},
-    "audit": {"status", "verify", "export", "checkpoint", "cosign", "witness"},
+    "audit": {
+        "status",
+        "verify",
+        "export",
+        "checkpoint",
+        "cosign",
+        "witness",
+        "erase-subject",
+        "hold",
+        "release",
+        "carry-out",
+        "ledger",
+    },
     "bundle": {"build", "verify", "inspect", "unpack"},
 }
 

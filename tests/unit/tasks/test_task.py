@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from appliance.tasks import Task
 from appliance.tasks.errors import TaskInputError
+from appliance.tasks.subject import clean_subject
+from appliance.tasks.work import Source, Work
 
 
 def task(**change: Any) -> Task:  # noqa: ANN401 - a task's fields
@@ -95,3 +97,35 @@ def test_a_schema_becomes_a_strict_response_format() -> None:
         "json_schema": {"name": "reply", "schema": schema, "strict": True},
     }
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("demo", 0.0, 9)
+
+
+def test_an_input_may_name_whom_a_run_is_about() -> None:
+    about = task(subject="tone")
+    assert about.subject_of({"text": "Hello", "tone": "  case 7 "}) == "case 7"
+    assert about.subject_of({"text": "Hello"}) is None
+    assert task().subject_of({"text": "Hello", "tone": "case 7"}) is None
+
+
+def test_one_name_is_one_subject_however_unicode_composes_it() -> None:
+    assert clean_subject("Mu\u0308ller") == clean_subject("M\u00fcller ")
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "x" * 257])
+def test_what_is_no_name_is_refused_as_a_subject(name: str) -> None:
+    with pytest.raises(TaskInputError, match=r"inputs\.tone must be one line"):
+        task(subject="tone").subject_of({"tone": name})
+
+
+def test_a_subject_that_is_no_input_is_an_error_of_the_task() -> None:
+    with pytest.raises(ValueError, match="which is no input"):
+        task(subject="patient")
+
+
+def test_a_task_says_how_long_its_contents_are_kept() -> None:
+    given = {"text": "Hello"}
+    usual = Work.for_task(task(), given, actor="ada", source=Source.WEB)
+    short = Work.for_task(task(retention="short"), given, actor="ada", source=Source.WEB)
+    assert (usual.retention, short.retention) == ("standard", "short")
+    assert Work("ada", Source.API, {}).retention is None
+    with pytest.raises(ValueError, match="retention"):
+        task(retention="week")
