@@ -78,6 +78,18 @@ class Settings(BaseSettings):
         64, ge=0, description="MiB kept on the log's disk to record the end and the clean-up."
     )
 
+    audit_forward: str = Field(
+        "",
+        pattern=r"^((tcp|tls|udp)://\S+:[0-9]+)?$",
+        description="Log host that gets a line of each record: tls://10.0.0.5:6514; or none.",
+    )
+    audit_forward_ca: str = Field(
+        "", description="File of the authority that vouches for the log host; or the system's."
+    )
+    audit_forward_name: str = Field(
+        "", description="Name in the log host's certificate; or its address."
+    )
+
     converter: str = Field(
         "", description="Folder of llama.cpp's converter, to import Hugging Face folders; or none."
     )
@@ -186,6 +198,16 @@ class Settings(BaseSettings):
     def head_log(self) -> Path:
         """The log's head, on another filesystem on an installed host."""
         return self.root / "var/lib/cloister-head/head.log"
+
+    @property
+    def forward(self) -> Path:
+        """How far the log host was told; only the forwarder writes here."""
+        return self.root / "var/lib/cloister/forward/position.json"
+
+    @property
+    def witness(self) -> Path:
+        """What this appliance has seen of others' logs, and the key that it signs that with."""
+        return self.root / "var/lib/cloister/witness"
 
     @property
     def logs(self) -> Path:

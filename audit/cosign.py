@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from audit.errors import NoteFormatError, NoteSignatureError
 from audit.note import is_origin, signature_line, split_note
 
-_TYPE: Final = b"\x04"
+TYPE: Final = b"\x04"
 _KEY_ID: Final = 4  # bytes
 _STAMP: Final = struct.Struct(">Q")
 _SIGNATURE: Final = 64  # bytes
@@ -38,35 +38,20 @@ class Witness:
     public: bytes
 
     @property
+    def kind(self) -> bytes:
+        """What its vkey and key id begin with: the type of its signatures."""
+        return TYPE
+
+    @property
     def key_id(self) -> bytes:
         """The four bytes that its signatures begin with."""
-        data = self.name.encode() + b"\n" + _TYPE + self.public
+        data = self.name.encode() + b"\n" + self.kind + self.public
         return hashlib.sha256(data).digest()[:_KEY_ID]
 
     def __str__(self) -> str:
         """The C2SP vkey."""
-        key = base64.b64encode(_TYPE + self.public).decode()
+        key = base64.b64encode(self.kind + self.public).decode()
         return f"{self.name}+{self.key_id.hex()}+{key}"
-
-    @classmethod
-    def parse(cls, vkey: str) -> Witness:
-        """Read a witness's vkey.
-
-        Raises:
-            NoteFormatError: if it is none.
-        """
-        name, _, rest = vkey.strip().partition("+")
-        identifier, _, encoded = rest.partition("+")
-        try:
-            raw = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise NoteFormatError(_BAD_VKEY) from error
-        if not is_origin(name) or len(raw) != 33 or raw[:1] != _TYPE:
-            raise NoteFormatError(_BAD_VKEY)
-        witness = cls(name, raw[1:])
-        if witness.key_id.hex() != identifier:
-            raise NoteFormatError(_BAD_VKEY)
-        return witness
 
     def seen_at(self, note: str) -> int:
         """When this witness saw the checkpoint, seconds since 1970.
@@ -82,6 +67,7 @@ class Witness:
         raise NoteSignatureError(f"it bears no signature of the witness {self.name}")
 
     def _check(self, text: str, stamped: bytes) -> int:
+        """When it was signed, seconds since 1970; `stamped` is the line without its key id."""
         if len(stamped) != _STAMP.size + _SIGNATURE:
             raise NoteSignatureError(f"the signature of {self.name} is cut")
         (when,) = _STAMP.unpack(stamped[: _STAMP.size])
@@ -91,6 +77,23 @@ class Witness:
         except InvalidSignature as error:
             raise NoteSignatureError(f"the signature of {self.name} does not match") from error
         return int(when)
+
+
+def split_vkey(vkey: str) -> tuple[str, str, bytes]:
+    """Name, key id and key of a vkey.
+
+    Raises:
+        NoteFormatError: if it is none.
+    """
+    name, _, rest = vkey.strip().partition("+")
+    identifier, _, encoded = rest.partition("+")
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise NoteFormatError(BAD_VKEY) from error
+    if not is_origin(name):
+        raise NoteFormatError(BAD_VKEY)
+    return name, identifier, raw
 
 
 def cosign(note: str, name: str, key: Ed25519PrivateKey, when: int) -> str:
@@ -114,7 +117,7 @@ def cosigners(note: str) -> list[str]:
     return [name for name, raw in lines if len(raw) == _KEY_ID + _STAMP.size + _SIGNATURE]
 
 
-_BAD_VKEY: Final = (
+BAD_VKEY: Final = (
     "This is not a witness's key. Give the line `<name>+<8 hex digits>+<base64>` that "
     "`cloister-audit keygen --witness` printed."
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from audit.client import AuditClient
+from audit.cosign import Witness
 from audit.errors import (
     AuditError,
     ExportError,
@@ -24,6 +25,7 @@ from audit.errors import (
 from audit.export.make import Exported, Progress, begun, between, make_export, whole
 from audit.leaf import Leaf, LeafType
 from audit.merkle import inclusion_path
+from audit.onefile import build_tool
 from audit.opening import EpochSpan
 from audit.outside import Word, last_word
 from audit.payloads import EpochOpen
@@ -31,6 +33,7 @@ from audit.proof import format_proof
 from audit.reader import open_rows
 from audit.rows import LogRows, Row
 from audit.search import Query
+from audit.timestamp import make_query, with_stamp
 from audit.witness import WitnessRequest, make_request
 from audit.writerkeys import WriterKeys
 
@@ -196,7 +199,7 @@ class Desk:
         with self._rows() as rows:
             facts = begun(out) or between(rows, whole(rows), since, until)
             keys = None if self._log is None else WriterKeys(self._log)
-            return make_export(rows, out, facts, progress, keys=keys)
+            return make_export(rows, out, facts, progress, keys=keys, tool=build_tool())
 
     def checkpoint(self, size: int | None = None) -> str | None:
         """The signed checkpoint at this size, or the newest; None if there is none.
@@ -223,6 +226,23 @@ class Desk:
             word = last_word(rows)
             known = {0, 0 if word is None else word.size}
             return make_request(rows, known if since is None else {since})
+
+    def stamp_query(self) -> bytes:
+        """A query for a time stamp of the newest checkpoint, DER.
+
+        Raises:
+            LogFormatError: if the log can not be read, or has no checkpoint yet.
+        """
+        with self._rows() as rows:
+            size, note = rows.last_checkpoint() or (0, "")
+            if not size:
+                raise LogFormatError("The log has no checkpoint yet.")
+            return make_query(note, size)
+
+    def stamped(self, response: bytes, witnesses: Sequence[Witness]) -> str:
+        """The checkpoint with a time stamp as a line; arguments and errors as `with_stamp`."""
+        with open_rows(self._folder) as rows:
+            return with_stamp(rows, response, witnesses)
 
     def size_on_disk(self) -> int:
         """Bytes of the database: no export of it is much larger."""

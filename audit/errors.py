@@ -139,3 +139,7 @@ class RecoveryError(AuditError):
 
 class TwoOfficersNeededError(AuditError):
     """The given keys open the share of one group only; the log opens to two groups together."""
+
+
+class DerFormatError(AuditError):
+    """Bytes are not the DER that they should be."""

@@ -22,6 +22,7 @@ from typing import Final
 from audit.age import MAX_RECIPIENTS, parse_recipient
 from audit.cosign import Witness
 from audit.errors import AgeFormatError, NoteFormatError, OfficersFileError
+from audit.known import parse_witness
 from audit.note import VerifierKey
 
 GROUPS: Final = ("compliance", "security")
@@ -163,7 +164,7 @@ def _witnesses(entries: object) -> tuple[Witness, ...]:
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise OfficersFileError("its witnesses must be a list of verifier keys.")
     try:
-        witnesses = tuple(Witness.parse(entry) for entry in entries)
+        witnesses = tuple(parse_witness(entry) for entry in entries)
     except NoteFormatError as error:
         raise OfficersFileError(f"a witness is malformed: {error}") from error
     _check_witnesses(witnesses)

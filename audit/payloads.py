@@ -11,6 +11,7 @@ from typing import Any
 
 from audit.cosign import Witness
 from audit.errors import LogFormatError, NoteFormatError
+from audit.known import parse_witness
 from audit.officers import GROUPS
 
 CLOSED = "closed"
@@ -138,7 +139,7 @@ class WitnessReceipt:
         """
         data = parse_plain(blob)
         try:
-            return cls(Witness.parse(str(data["witness"])), str(data["note"]))
+            return cls(parse_witness(str(data["witness"])), str(data["note"]))
         except (KeyError, NoteFormatError) as error:
             raise LogFormatError("it is not the word of a witness") from error
 

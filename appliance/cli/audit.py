@@ -11,6 +11,7 @@ import click
 
 from appliance.cli import audit_decide as decide
 from appliance.cli.audit_export import exported
+from appliance.cli.audit_witness import cosign_other, witness
 from appliance.cli.common import json_option, open_log, print_json, words
 from appliance.settings import Settings
 from audit.errors import AuditError
@@ -28,6 +29,10 @@ _EXIT_UNREADABLE: Final = 4  # as `cloister-audit verify` has it; 1 to 3 are ver
 @click.group("audit")
 def command() -> None:
     """The log of everything that was asked and answered."""
+
+
+command.add_command(witness)
+command.add_command(cosign_other)
 
 
 @command.command("status")
@@ -133,28 +138,6 @@ def checkpoint(output: Path | None, since: int | None, syslog: bool) -> None:
     click.echo(
         f"{output}: {size} records. On the witness's machine: cloister-audit cosign {output}"
     )
-
-
-@command.command("witness")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@json_option
-def witness(file: Path, as_json: bool) -> None:
-    """Take a witness's answer into the log.
-
-    \b
-    Examples:
-      cloister audit witness cosigned.note
-    """
-    try:
-        note = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.FileError(str(file), str(error)) from error
-    with open_log(Settings()) as log:
-        found = log.witness(note)
-    if as_json:
-        print_json(asdict(found))
-    else:
-        click.echo(f"Witnessed: {found.witnessed} of {found.size} records.")
 
 
 @command.command("verify")

@@ -51,6 +51,7 @@ memory_seq_rm = _hold("llama_memory_seq_rm")
 memory_seq_cp = _hold("llama_memory_seq_cp")
 _get_logits = _hold("llama_get_logits")
 _get_embeddings = _hold("llama_get_embeddings")
+_get_logits.restype = _get_embeddings.restype = ctypes.c_void_p
 
 
 class LogTail:
@@ -128,13 +129,11 @@ class Loaded:
 
     def logits(self, rows: int) -> NDArray[np.float32]:
         """The last step's logits, one row an output in batch order; a view that may be written."""
-        pointer = _get_logits(self.context)
-        return np.ctypeslib.as_array(pointer, (rows, self.vocabulary_size))
+        return _matrix(_get_logits(self.context), rows, self.vocabulary_size)
 
     def states(self, rows: int) -> NDArray[np.float32]:
         """Final states of the last encoded batch, one row a token; a view, valid until the next."""
-        pointer = _get_embeddings(self.context)
-        return np.ctypeslib.as_array(pointer, (rows, self.width))
+        return _matrix(_get_embeddings(self.context), rows, self.width)
 
     def metadata(self, key: str) -> str | None:
         """A text or number of the GGUF's metadata as text, None if it has no such key."""
@@ -144,6 +143,12 @@ class Loaded:
         """Give all memory back; nothing of this object may be used afterwards."""
         lib.llama_free(self.context)
         lib.llama_model_free(self.model)
+
+
+def _matrix(address: int, rows: int, columns: int) -> NDArray[np.float32]:
+    """A view of llama.cpp's numbers, made without the checks of NumPy's own way, once a step."""
+    numbers = (ctypes.c_char * (4 * rows * columns)).from_address(address)
+    return np.ndarray((rows, columns), np.float32, memoryview(numbers))
 
 
 def load(path: Path, request_context: int, options: EngineOptions, log: LogTail) -> Loaded:

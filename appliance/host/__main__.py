@@ -1,4 +1,4 @@
-"""Become one of the three programs, as a unit of systemd starts it: `python -m appliance.host web`.
+"""Become one of the programs, as a unit of systemd starts it: `python -m appliance.host web`.
 
 The arguments are those that `cloister run` starts it with, from the same settings.
 """
@@ -12,7 +12,7 @@ from appliance.cli.errors import describe
 from appliance.host.programs import programs
 from appliance.settings import Settings
 
-_NAMES = ("writer", "engine", "web")
+_NAMES = ("writer", "engine", "web", "forwarder")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,10 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"usage: python -m appliance.host {{{','.join(_NAMES)}}} …", file=sys.stderr)
         return 2
     try:
-        program = dict(zip(_NAMES, programs(Settings()), strict=True))[given[0]]
+        # Without a log host there is no forwarder.
+        known = dict(zip(_NAMES, programs(Settings()), strict=False))
     except Exception as error:  # a process's edge: a wrong setting becomes one line in the journal
         print(describe(error), file=sys.stderr)
         return 1
+    program = known.get(given[0])
+    if program is None:
+        print("No log host is set: see audit_forward in docs/audit.md.", file=sys.stderr)
+        return 2
     command = [sys.executable, "-m", program.module, *program.arguments, *given[1:]]
     return os.execv(sys.executable, command)  # noqa: S606 - our own module, arguments of the settings
 

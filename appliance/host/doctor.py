@@ -34,6 +34,8 @@ from appliance.host.preflight import (
 from appliance.settings import Settings
 from audit.client import AuditClient
 from audit.errors import AuditError
+from audit.forward.destination import Destination
+from audit.forward.position import read_position
 from audit.head import read_head
 from audit.note import read_checkpoint
 
@@ -222,13 +224,39 @@ def _listening(settings: Settings) -> str:
 
 
 def _egress(settings: Settings) -> str:
-    strangers = network.outside(network.family(_manager(settings)))
+    ours = network.family(_manager(settings))
+    forwarders = [one for one in ours if network.runs_module(one, "audit.forward")]
+    strangers = network.outside(one for one in ours if one not in forwarders)
+    strangers |= network.outside(forwarders) - _log_host(settings)
     if strangers:
         raise HostError(
             f"Our processes talk to {network.written(strangers)}.",
             "Stop Cloister at once and find out which process does.",
         )
+    if settings.audit_forward:
+        return f"no connection leaves this machine but to {settings.audit_forward}"
     return "no connection leaves this machine"
+
+
+def _log_host(settings: Settings) -> set[network.Address]:
+    """The one address outside of this machine that one of our processes may talk to."""
+    if not settings.audit_forward:
+        return set()
+    to = Destination.parse(settings.audit_forward)
+    return {(to.host, to.port)}
+
+
+def _forward(settings: Settings) -> str:
+    if not settings.audit_forward:
+        return "off: no log host is set"
+    with closing(AuditClient(settings.audit_socket, _ASK_SECONDS)) as client:
+        status = client.status()
+    position = read_position(settings.forward)
+    told = position.next if position.vkey == status.vkey else 0
+    found = f"{max(0, status.size - told)} records wait for {settings.audit_forward}"
+    if position.reason:
+        raise _Warning(found, f"{position.reason} They are sent when it is back.")
+    return found
 
 
 def _manager(settings: Settings) -> int:
@@ -267,6 +295,7 @@ _CHECKS: Final[dict[str, Callable[[Settings], str]]] = {
     "room": _room,
     "grade": _grade,
     "witness": _witness,
+    "forward": _forward,
     "engine": _engine,
     "listening": _listening,
     "egress": _egress,

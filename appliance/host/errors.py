@@ -31,6 +31,10 @@ class DiskFullError(HostError):
     """Too little room is left for the log."""
 
 
+class ForwardingError(HostError):
+    """The log host's address or its authority's certificate is not usable."""
+
+
 class PortInUseError(HostError):
     """Another program listens where the pages should be."""
 

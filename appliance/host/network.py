@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import psutil
@@ -37,6 +38,13 @@ def outside(processes: Iterable[psutil.Process]) -> set[Address]:
         for one in _sockets(processes)
         if (peer := _address(one.raddr)) and not _is_loopback(peer[0])
     }
+
+
+def runs_module(process: psutil.Process, module: str) -> bool:
+    """Whether a process is `python -m` this module; one that has ended is none."""
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return ("-m", module) in pairwise(process.cmdline())
+    return False
 
 
 def written(addresses: Iterable[Address]) -> str:

@@ -18,11 +18,14 @@ from appliance.catalogue.folder import read_catalogue
 from appliance.host.errors import (
     ClockError,
     DiskFullError,
+    ForwardingError,
     ModelFileError,
     PermissionsError,
     PortInUseError,
 )
 from appliance.settings import Settings
+from audit.forward.destination import Destination
+from audit.forward.errors import DestinationError
 
 RELEASED: Final = date(2026, 11, 23)
 _CLOCK_TOLERANCE: Final = timedelta(minutes=2)
@@ -39,6 +42,7 @@ def check_all(settings: Settings) -> None:
     check_permissions(private_folders(settings))
     check_disk(settings.root, settings.disk_minimum_mib)
     check_models(settings.models)
+    check_forwarding(settings)
     check_port(settings.host, settings.port)
 
 
@@ -69,12 +73,30 @@ def check_clock(head_log: Path, now: datetime) -> None:
         )
 
 
+def check_forwarding(settings: Settings) -> None:
+    """The log host's address is one, if it is set.
+
+    Raises:
+        ForwardingError: it is none, or the authority's file is missing.
+    """
+    if not settings.audit_forward:
+        return
+    remedy = "Set audit_forward and audit_forward_ca as docs/audit.md says."
+    try:
+        Destination.parse(settings.audit_forward)
+    except DestinationError as error:
+        raise ForwardingError(str(error), remedy) from error
+    if settings.audit_forward_ca and not Path(settings.audit_forward_ca).is_file():
+        raise ForwardingError(f"{settings.audit_forward_ca} does not exist.", remedy)
+
+
 def private_folders(settings: Settings) -> list[Path]:
     """The folders that nobody but the owner may look into."""
     folders = [
         settings.web,
         settings.engine,
         settings.audit,
+        settings.forward.parent,
         settings.head_log.parent,
         settings.logs,
         settings.run,

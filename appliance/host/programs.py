@@ -22,8 +22,8 @@ _SETTLED = frozenset(("ready", "failed", "stopped", "imported"))  # of a model t
 _GUNICORN = ("--config=python:appliance.web.gunicorn_conf",)
 
 
-def programs(settings: Settings) -> tuple[Program, Program, Program]:
-    """The audit writer, the engine and the web process, in the order in which they start."""
+def programs(settings: Settings) -> tuple[Program, ...]:
+    """Audit writer, engine and web process, in the order in which they start; and a forwarder."""
     log_ready, model_ready, pages_answer = (
         _log_takes_records(settings),
         _model_ready(settings),
@@ -32,7 +32,13 @@ def programs(settings: Settings) -> tuple[Program, Program, Program]:
     writer = Program("audit writer", "audit.writer", _writer(settings), log_ready, 30, 10)
     engine = Program("engine", "appliance.engine", _engine(settings), model_ready, 300, 15)
     web = Program("web process", "gunicorn", _GUNICORN, pages_answer, 60, 10)
-    return writer, engine, web
+    if not settings.audit_forward:
+        return writer, engine, web
+    # It may wait for its host for ever; nobody waits for it.
+    forwarder = Program(
+        "log forwarder", "audit.forward", _forwarder(settings), lambda: True, 10, 10
+    )
+    return writer, engine, web, forwarder
 
 
 def url(settings: Settings) -> str:
@@ -66,6 +72,18 @@ def _listened(socket: Path) -> Path:
     So no program can take another one's name while that one is down.
     """
     return Path(os.readlink(socket)) if socket.is_symlink() else socket
+
+
+def _forwarder(settings: Settings) -> tuple[str, ...]:
+    ca = (f"--ca={settings.audit_forward_ca}",) if settings.audit_forward_ca else ()
+    return (
+        f"--dir={settings.audit}",
+        f"--state={settings.forward}",
+        f"--to={settings.audit_forward}",
+        f"--name={settings.audit_forward_name}",
+        f"--host={settings.appliance_id}",
+        *ca,
+    )
 
 
 def engine_options(settings: Settings) -> EngineOptions:

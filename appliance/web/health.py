@@ -27,6 +27,7 @@ from appliance.web.log_numbers import LogNumbers
 from appliance.web.services import services
 from appliance.web.worker import state
 from audit.errors import AuditError
+from audit.forward.position import read_position
 
 blueprint = Blueprint("health", __name__)
 
@@ -151,7 +152,9 @@ def _log_metrics() -> CollectorRegistry:
         status = services().log.status()
     except AuditError:
         status = None
-    registry.register(LogNumbers(status, services().settings.audit_grade))
+    settings = services().settings
+    told = read_position(settings.forward).next if settings.audit_forward else None
+    registry.register(LogNumbers(status, settings.audit_grade, told))
     return registry
 
 

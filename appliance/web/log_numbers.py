@@ -16,13 +16,15 @@ HEALTHS: Final = ("ok", "no_room", "not_durable", "read_only", "unreachable")
 class LogNumbers(Collector):
     """The numbers of one look at the log; its states stand beside each other, one of them is 1."""
 
-    def __init__(self, status: LogStatus | None, grade: str) -> None:
+    def __init__(self, status: LogStatus | None, grade: str, told: int | None) -> None:
         """Say what was found.
 
         Args:
             status: what the writer said; None where it does not answer.
             grade: the setting `audit_grade`.
+            told: records that the log host was told; None where there is no log host.
         """
+        self._told = told
         self._status = status
         self._grade = grade
 
@@ -41,6 +43,12 @@ class LogNumbers(Collector):
         yield grade
         if status is not None:
             yield from _of_status(status)
+            if self._told is not None:
+                yield GaugeMetricFamily(
+                    "cloister_log_forward_waiting_records",
+                    "Records that the log host was not told yet.",
+                    max(0, status.size - self._told),
+                )
 
 
 def _of_status(status: LogStatus) -> Iterator[GaugeMetricFamily]:

@@ -10,25 +10,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from audit.cli.keys import add_passphrase_argument, officers_keys
 from audit.cli.moments import moment
 from audit.cli.open import EXIT_INCOMPLETE, EXIT_KEYS
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
-from audit.cli.verify import add_log_arguments, trusted_key
+from audit.cli.verify import add_log_arguments, add_outside_arguments, trusted_key
 from audit.errors import AuditError, NoMatchingIdentityError, TwoOfficersNeededError
 from audit.formats.choose import Choice, chosen_records
+from audit.known import parse_witness
 from audit.opening import ClosedRecord, OpenedRecord, epoch_secrets, epoch_spans
 from audit.reader import open_records, subject_keys
 from audit.report import Report, Verdict
+from audit.rows import Records
 from audit.verify import verify_log
+
+_SHOWN: Final = 10  # records that do not open and are named
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare which log, which keys and which time."""
+    """Declare which log, which keys, which time, and what was seen outside."""
     add_log_arguments(parser)
+    add_outside_arguments(parser)
     parser.add_argument(
         "--key", type=Path, action="append", required=True, metavar="FILE",
         help="an officer's key; contents need one of each group",
@@ -46,7 +51,8 @@ class Reading:
         report: of the verification.
         records: what opens of what was asked for, in order; to be read once.
         shut: epochs that stay shut, and why.
-        closed: records that did not open, as far as was read.
+        closed: the first records that did not open.
+        closed_count: how many did not, as far as was read.
         count: records that did.
     """
 
@@ -54,12 +60,16 @@ class Reading:
     records: Iterator[OpenedRecord]
     shut: dict[int, AuditError]
     closed: list[ClosedRecord] = field(default_factory=list)
+    closed_count: int = 0
     count: int = 0
 
     def status(self) -> int:
         """Say what did not open; returns the exit status."""
         for record in self.closed:
             print(f"record {record.index} does not open: {record.reason}", file=sys.stderr)
+        if self.closed_count > len(self.closed):
+            more = self.closed_count - len(self.closed)
+            print(f"… and {more} records more do not open.", file=sys.stderr)
         for number, error in self.shut.items():
             print(f"epoch {number} stays shut: {error}", file=sys.stderr)
         complete = self.report.verdict is Verdict.INTACT and not self.shut and not self.closed
@@ -77,9 +87,9 @@ def read_log(
         verb: what is done to the records, as a participle.
         use: what to do with them; returns the exit status.
     """
-    keys, trusted = officers_keys(options), trusted_key(options)
+    keys = officers_keys(options)
     with open_records(options.log) as rows:
-        report = verify_log(rows, options.log, trusted=trusted, progress=show_progress("verified"))
+        report = _verified(options, rows)
         print("\n".join(report.summary()), file=sys.stderr)
         spans = epoch_spans(report.openings, report.records)
         try:
@@ -95,6 +105,22 @@ def read_log(
             return EXIT_INCOMPLETE
 
 
+def _verified(options: argparse.Namespace, rows: Records) -> Report:
+    trusted = trusted_key(options)
+    witnesses = [parse_witness(vkey) for vkey in options.witness]
+    try:
+        return verify_log(
+            rows,
+            options.log,
+            trusted=trusted,
+            seen=options.seen,
+            witnesses=witnesses,
+            progress=show_progress("verified"),
+        )
+    except OSError as error:
+        raise UsageError(f"{error.filename} can not be read: {error.strerror}.") from error
+
+
 def _reading(
     report: Report,
     found: Iterator[OpenedRecord | ClosedRecord],
@@ -103,7 +129,9 @@ def _reading(
     def records() -> Iterator[OpenedRecord]:
         for record in found:
             if isinstance(record, ClosedRecord):
-                reading.closed.append(record)
+                reading.closed_count += 1
+                if len(reading.closed) < _SHOWN:
+                    reading.closed.append(record)
             else:
                 reading.count += 1
                 yield record

@@ -26,6 +26,10 @@ examples:
   cloister-audit report november --key a.key -o november.pdf
       The same as PDF. Needs the Python package reportlab: python3 -m pip install reportlab
 
+  cloister-audit report november --key a.key --seen cosigned.note --witness "$(cat laptop.vkey)" \\
+      -o november.html
+      Counts as seen outside what that witness signed, and says so if the log was rolled back.
+
   cloister-audit report LOGDIR --key a.key --since 2026-10-01 --until 2027-01-01 -o quarter.html
 
 One officer's key suffices: the report is made of metadata, people stand in it as tokens. The same

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from audit.cli.progress import show_progress
 from audit.cli.usage import UsageError
-from audit.cosign import Witness
 from audit.errors import NoteFormatError
 from audit.export.layout import FACTS
+from audit.known import parse_witness
 from audit.note import VerifierKey
 from audit.reader import open_records
 from audit.verify import verify_log
@@ -44,12 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_log_arguments(parser)
     parser.add_argument("--head", type=Path, metavar="FILE", help="head file to compare with")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument(
-        "--seen", type=Path, metavar="FILE", help="checkpoints kept outside: notes, syslog lines"
-    )
-    parser.add_argument(
-        "--witness", action="append", default=[], metavar="VKEY", help="a witness whose word counts"
-    )
+    add_outside_arguments(parser)
     parser.add_argument(
         "--require-witness", action="store_true", help="fail unless an outside witness signed"
     )
@@ -59,6 +54,16 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what says which log is meant, and by which key."""
     parser.add_argument("log", type=Path, metavar="DIR", help="folder of the log or of an export")
     add_key_arguments(parser)
+
+
+def add_outside_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what was kept outside of the log, and whose word counts."""
+    parser.add_argument(
+        "--seen", type=Path, metavar="FILE", help="checkpoints kept outside: notes, syslog lines"
+    )
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="VKEY", help="a witness whose word counts"
+    )
 
 
 def add_key_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     if options.head is not None and (options.log / FACTS).exists():
         raise UsageError("--head compares with a log. With an export, give --seen.")
     try:
-        witnesses = [Witness.parse(vkey) for vkey in options.witness]
+        witnesses = [parse_witness(vkey) for vkey in options.witness]
         with open_records(options.log) as rows:
             report = verify_log(
                 rows,

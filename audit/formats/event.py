@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
-from audit.leaf import NO_TOKEN, LeafType, leaf_hash
+from audit.leaf import NO_TOKEN, LeafFlag, LeafType, leaf_hash
 from audit.opening import OpenedRecord
 
 VENDOR: Final = "Cloister"
@@ -90,6 +90,11 @@ class Event:
         """Wall clock of the record, since 1970."""
         return self.record.leaf.wall_ns // 1_000_000
 
+    @property
+    def masked(self) -> bool:
+        """Whether card data in its content were masked."""
+        return bool(self.record.leaf.flags & LeafFlag.MASKED)
+
     def text(self, field: str) -> str:
         """A field of the facts, empty unless it is text."""
         value = self.facts.get(field)
@@ -101,10 +106,11 @@ class Event:
         return value if type(value) is int and value >= 0 else None
 
     def rest(self, *told: str) -> dict[str, Any]:
-        """The facts that are not told otherwise, and not empty."""
+        """The facts that are not told otherwise, and not empty; that it is masked, if it is."""
+        found = {**self.facts, "masked": self.masked or None}
         return {
             field: value
-            for field, value in self.facts.items()
+            for field, value in found.items()
             if field not in told + _LONG and value not in (None, {}, [], "")
         }
 

@@ -166,6 +166,7 @@ def _asked(counted: Tally) -> list[Block]:
                 ("Tokens written", grouped(counted.completion_tokens)),
                 ("Came in by", _counts(counted.sources)),
                 ("Refused", f"{grouped(counted.refusals)} sign-ins, requests and changes"),
+                ("Masked", f"card data in {grouped(counted.masked)} records"),
             ]
         ),
     ]

@@ -55,6 +55,7 @@ class Tally:
         fault_count: faults.
         faults: the newest of them.
         refusals: sign-ins and requests that were refused.
+        masked: records in whose content card data were masked.
         first_ns: wall clock of the first record.
         last_ns: of the last.
     """
@@ -74,6 +75,7 @@ class Tally:
     fault_count: int = 0
     faults: deque[Noted] = field(default_factory=lambda: deque(maxlen=KEPT))
     refusals: int = 0
+    masked: int = 0
     first_ns: int = 0
     last_ns: int = 0
 
@@ -86,6 +88,7 @@ class Tally:
         self.last_ns = leaf.wall_ns
         _count(self.days, leaf.wall_ns, ALL)
         self.refusals += ":refused" in event.name
+        self.masked += event.masked
         match event.kind:
             case LeafType.PROMPT:
                 self.sources[event.text("source") or "unknown"] += 1

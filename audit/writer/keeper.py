@@ -1,8 +1,9 @@
 """The log's keeper: gathers waiting requests into batches and keeps the log in order over time.
 
-While one batch is brought to the disk the next one gathers: the commit is as large as it needs to
-be and nobody waits for a timer. The head file follows one batch behind: a batch is acknowledged
-only when the head holds the batch before it.
+While one batch is brought to the disk the next one gathers in the sockets. Who was just answered
+often comes back at once, so the next commit waits for as many as the last one had, but for no more
+than half the time that the last one took. The head file follows one batch behind: a batch is
+acknowledged only when the head holds the batch before it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 from audit.errors import (
@@ -56,12 +59,14 @@ class Rhythm:
     Attributes:
         batch: records that one commit takes at most.
         tick: seconds between two looks at what is due; also between two repairs.
+        patience: seconds that a commit waits at most for those who were just answered.
         heartbeat: seconds without a record after which the writer adds one.
         compare: seconds between two comparisons of database and head.
     """
 
     batch: int = 256
     tick: float = 1.0
+    patience: float = 0.005
     heartbeat: float = 300.0
     compare: float = 60.0
 
@@ -94,6 +99,8 @@ class Keeper:
         self._faults = faults
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
+        self._enough = 1
+        self._took = 0.0  # seconds, the last batch
         self._busy = asyncio.Lock()
         self._stopping = False
         self._compared = time.monotonic()
@@ -128,30 +135,19 @@ class Keeper:
             self._faults.refuse()
             raise self._unavailable()
         self._waiting.append(_Waiting(request, acknowledge))
-        self._wake.set()
+        if len(self._waiting) >= self._enough:
+            self._wake.set()
 
-    async def proof(self, index: int) -> str:
-        """A proof for the newest checkpoint.
-
-        Raises:
-            LogUnavailableError: if the log is not open.
-            RecordRefusedError: if there is no such record.
-        """
-        try:
-            async with self._busy:
-                return await self._in_order(self._journal.proof, index)
-        except NotDurableError as error:
-            raise self._unavailable() from error
-
-    async def subject_keys(self, indexes: Sequence[int]) -> list[str]:
-        """What there is of the keys of records about subjects.
+    async def ask(self, question: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Ask the journal something that changes nothing, as `Journal.proof`.
 
         Raises:
             LogUnavailableError: if the log is not open.
+            RecordRefusedError: if the journal refuses.
         """
         try:
             async with self._busy:
-                return await self._in_order(self._journal.subject_keys, indexes)
+                return await self._in_order(question, *args, **kwargs)
         except NotDurableError as error:
             raise self._unavailable() from error
 
@@ -197,11 +193,22 @@ class Keeper:
     async def commit_forever(self) -> None:
         """Bring batches to the disk until `stop`, and what waits then."""
         while not self._stopping or self._waiting:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._gather()
             while self._waiting:
                 count = min(len(self._waiting), self._rhythm.batch)
                 await self._commit([self._waiting.popleft() for _ in range(count)])
+                self._enough = count
+
+    async def _gather(self) -> None:
+        """Wait for records: a moment for as many as the last time, then for any."""
+        if self._enough > 1:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(self._took / 2, self._rhythm.patience)):
+                    await self._wake.wait()
+        self._enough = 1
+        if not self._waiting:
+            await self._wake.wait()
+        self._wake.clear()
 
     async def tick_forever(self) -> None:
         """Heartbeats, comparisons, epochs and repairs, each when it is due."""
@@ -224,18 +231,25 @@ class Keeper:
         self._follower.close()
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
-        requests = [waiting.request for waiting in batch]
+        """Seal and commit on this thread: what comes meanwhile waits in the sockets for the next.
+
+        Another thread would let requests be read beside the disk's work, but two threads that
+        share one interpreter cost more than the disk takes.
+        """
+        started = time.monotonic()
         done: Committed | None = None
         async with self._busy:
             if self._takes():
-                done = await self._guarded(
-                    lambda: self._in_order(self._add, self._journal.append, requests)
-                )
+                done = await self._guarded(partial(self._append, batch))
+        self._took = time.monotonic() - started
         if done is None:
             self._refuse(batch)
             return
         for waiting, outcome in zip(batch, done.outcomes, strict=True):
             waiting.acknowledge(outcome)
+
+    async def _append(self, batch: Sequence[_Waiting]) -> Committed:
+        return self._add(self._journal.append, [waiting.request for waiting in batch])
 
     async def _due(self) -> None:
         """Do what the time asks for; the caller holds the log."""

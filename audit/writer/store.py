@@ -141,7 +141,10 @@ def _blob_rows(rows: Sequence[Row]) -> Iterator[tuple[int, bytes | None, bytes |
 
 def _connect(path: Path) -> sqlite3.Connection:
     if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        # The group may read what is sealed, if the folder lets it in; SQLite's own files follow.
+        os.fchmod(file, 0o640)
+        os.close(file)
         sync_folder(path.parent)
     connection = sqlite3.connect(
         path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=32

@@ -13,11 +13,13 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.measure import bandwidth, machine, table
-from tests.benchmarks.peers import Side, Size, cloister, llama_bench, running
+from tests.benchmarks.peers import Server, Side, Size, cloister, llama_bench, running
 from tests.benchmarks.weights import SHAPES, BenchmarkError, Model, model
 from tests.benchmarks.workloads import Load, Newcomer, Single, Workload, loads
 
@@ -75,10 +77,27 @@ def _rounds(given: argparse.Namespace, subject: Model, workload: Workload) -> Ro
     sides = list(_sides(given, workload))
     size = Size(given.threads, workload.context, workload.sequences)
     found: Rounds = {side.name: [] for side in sides}
+    starts = {side.name: partial(running, side, subject, size) for side in sides}
+    with ExitStack() as stack:
+        if given.together:
+            servers = {name: stack.enter_context(start()) for name, start in starts.items()}
+            starts = {name: partial(nullcontext, server) for name, server in servers.items()}
+        _turns(given, subject, workload, sides, starts, found)
+    return found
+
+
+def _turns(
+    given: argparse.Namespace,
+    subject: Model,
+    workload: Workload,
+    sides: Sequence[Side],
+    starts: Mapping[str, Callable[[], AbstractContextManager[Server]]],
+    found: Rounds,
+) -> None:
     for turn in range(given.rounds):
         reference: list[str] = []
         for side in sides:
-            with running(side, subject, size) as server:
+            with starts[side.name]() as server:
                 outcome = workload.run(side, server, subject, turn)
             reference = reference or outcome.texts
             same = sum(map(str.__eq__, reference, outcome.texts)) / len(reference)
@@ -86,7 +105,6 @@ def _rounds(given: argparse.Namespace, subject: Model, workload: Workload) -> Ro
         if given.llama_bench and isinstance(workload, Single):
             pace = llama_bench(given.llama_bench, subject, given.threads, workload.tokens)
             found.setdefault("llama-bench", []).append(workload.figures(pace, subject))
-    return found
 
 
 def _sides(given: argparse.Namespace, workload: Workload) -> Iterator[Side]:
@@ -123,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--clients", default="1,8,32", help="for free text and triage")
     add("--requests", type=int, help="of each load, instead of its usual number")
     add("--rounds", type=int, default=3)
+    add("--together", action="store_true", help="start all servers once, and ask them in turn")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)))
     add("--json", action="store_true", help="print every round's figures as JSON")
     return parser

@@ -43,6 +43,15 @@ def sign_in(page: Page, stack: Stack, who: Credentials) -> None:
     page.wait_for_url(f"{stack.url}/")
 
 
+def open_log(page: Page, stack: Stack, where: str, group: str, reason: str) -> None:
+    """Begin an officer's sitting on one of the log's pages, with the demo key of a group."""
+    page.goto(f"{stack.url}/log/{where}")
+    page.get_by_label("Key file").set_input_files(stack.settings.root / f"officers/{group}.key")
+    page.get_by_label("Why you look").fill(reason)
+    page.get_by_role("button", name="Open the log").click()
+    page.get_by_role("button", name="Put the key away").wait_for()
+
+
 def run_example(page: Page, stack: Stack, task: str) -> None:
     """Run a task on its own example, to the receipt."""
     page.goto(f"{stack.url}/tasks/{task}?example=1")

@@ -14,14 +14,23 @@ from typing import Final, Literal
 
 from playwright.sync_api import Browser, Page
 
-from tests.browser.browsers import CHROMIUM, NARROW, WIDE, chromium, run_example, sign_in
+from tests.browser.browsers import (
+    CHROMIUM,
+    NARROW,
+    WIDE,
+    chromium,
+    open_log,
+    run_example,
+    sign_in,
+)
 from tests.support.stack import Credentials, Stack
 from tests.support.streaming import streaming
 
 Theme = Literal["light", "dark"]
+_REASON: Final = "Complaint 2026-114 of the patients' board"
 _WATCH_MS: Final = 20_000
 TARGET: Final = Path(__file__).resolve().parents[2] / "docs/images"
-_DARK: Final = frozenset({"sign-in", "tasks", "deidentify", "extract", "models"})
+_DARK: Final = frozenset({"sign-in", "tasks", "deidentify", "extract", "models", "log-records"})
 """Pages that are also shown dark; the others would only make the repository larger."""
 
 
@@ -90,23 +99,57 @@ class _Camera:
             self._take(name, lambda page, name=name: page.goto(f"{self._stack.url}/{name}"))
         with streaming(self._stack):
             self._take("models", self._watch_models)
+        self.walk_log(cast)
+        self._page.context.close()
+
+    def walk_log(self, cast: Cast) -> None:
+        """Take the pictures of the officers' pages."""
         self._page.context.clear_cookies()
         sign_in(self._page, self._stack, cast.officer)
         self._take("log", lambda page: page.goto(f"{self._stack.url}/log"))
-        self._page.context.close()
+        self._take("log-records", self._find_records)
+        self._take("log-record", self._look_at_record, whole=False)
+        self._take("log-openings", self._ask_for_contents)
+        for name, path in (
+            ("export", "export"),
+            ("witness", "witness"),
+            ("sheet", "witness/sheet"),
+        ):
+            self._take(
+                f"log-{name}", lambda page, path=path: page.goto(f"{self._stack.url}/log/{path}")
+            )
+
+    def _find_records(self, page: Page) -> None:
+        open_log(page, self._stack, "records", "compliance", _REASON)
+        page.get_by_label("Task", exact=True).fill("triage")
+        page.get_by_role("button", name="Search").click()
+        page.locator("[data-table] .link").first.wait_for()
+
+    def _look_at_record(self, page: Page) -> None:
+        page.locator("[data-table] .link").nth(1).click()
+        page.get_by_text("Stands in the tree").wait_for()
+
+    def _ask_for_contents(self, page: Page) -> None:
+        page.get_by_role("button", name="Close").click()
+        page.get_by_label("Choose record").first.check()
+        page.get_by_role("button", name="Ask to open the contents").click()
+        page.get_by_label("Why you have to read them").fill(_REASON)
+        page.get_by_role("button", name="Ask", exact=True).click()
+        open_log(page, self._stack, "openings", "compliance", _REASON)
+        page.get_by_text("Waits for an answer").first.wait_for()
 
     def _watch_models(self, page: Page) -> None:
         """Open the page Models and look at it for as long as makes a curve."""
         page.goto(f"{self._stack.url}/models")
         page.wait_for_timeout(_WATCH_MS)
 
-    def _take(self, name: str, open_page: Callable[[Page], object]) -> None:
+    def _take(self, name: str, open_page: Callable[[Page], object], *, whole: bool = True) -> None:
         if self._theme == "dark" and name not in _DARK:
             return
         open_page(self._page)
         suffix = "-dark" if self._theme == "dark" else ""
         self._page.mouse.move(0, 0)
-        self._page.screenshot(path=TARGET / f"{name}-{self._width}{suffix}.png", full_page=True)
+        self._page.screenshot(path=TARGET / f"{name}-{self._width}{suffix}.png", full_page=whole)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
 
 from audit.client import Receipt, RecordType
-from tests.browser.browsers import NARROW, sign_in
+from tests.browser.browsers import NARROW, open_log, sign_in
 from tests.support.records import read_records
 from tests.support.stack import Credentials, Stack
 
@@ -41,16 +41,8 @@ def case(stack: Stack) -> tuple[str, list[Receipt]]:
     ]
 
 
-def _open(page: Page, stack: Stack, where: str, group: str) -> None:
-    page.goto(f"{stack.url}/log/{where}")
-    page.get_by_label("Key file").set_input_files(stack.settings.root / f"officers/{group}.key")
-    page.get_by_label("Why you look").fill(REASON)
-    page.get_by_role("button", name="Open the log").click()
-    expect(page.get_by_role("button", name="Put the key away")).to_be_visible()
-
-
 def _ask(page: Page, stack: Stack, case: tuple[str, list[Receipt]]) -> None:
-    _open(page, stack, "records", "compliance")
+    open_log(page, stack, "records", "compliance", REASON)
     page.get_by_label("Case", exact=True).fill(case[0])
     page.get_by_role("button", name="Search").click()
     for receipt in case[1]:
@@ -78,13 +70,13 @@ def test_one_asks_another_agrees_and_the_first_reads_and_nothing_of_it_passes_in
     for page in (officer_page, second):
         page.on("request", note)
     _ask(officer_page, stack, case)
-    _open(second, stack, "openings", "security")
+    open_log(second, stack, "openings", "security", REASON)
     asked = _card(second, case[1])
     expect(asked.get_by_text(REASON)).to_be_visible()
     asked.get_by_role("button", name="See what the records are").click()
     asked.get_by_role("button", name="Agree to open these 2 records").click()
     expect(_card(second, case[1]).get_by_text("Agreed")).to_be_visible()
-    _open(officer_page, stack, "openings", "compliance")
+    open_log(officer_page, stack, "openings", "compliance", REASON)
     _card(officer_page, case[1]).get_by_role("button", name="Read the contents").click()
     contents = officer_page.get_by_role("dialog")
     expect(contents.get_by_text("m.keller").first).to_be_visible()
@@ -108,7 +100,7 @@ def test_who_has_a_key_of_the_same_group_can_not_agree(
     stack: Stack, officer_page: Page, second: Page, case: tuple[str, list[Receipt]]
 ) -> None:
     _ask(officer_page, stack, case)
-    _open(second, stack, "openings", "compliance")
+    open_log(second, stack, "openings", "compliance", REASON)
     asked = _card(second, case[1])
     expect(asked.get_by_text("It takes an officer of the group security")).to_be_visible()
     expect(asked.get_by_role("button")).to_have_count(0)
@@ -132,7 +124,7 @@ def test_a_key_that_the_log_was_not_sealed_to_gets_no_agreement(
             body=exchange(route.fetch().text()), content_type="application/json"
         ),
     )
-    _open(second, stack, "openings", "security")
+    open_log(second, stack, "openings", "security", REASON)
     asked = _card(second, case[1])
     asked.get_by_role("button", name="See what the records are").click()
     asked.get_by_role("button", name="Agree to open these 2 records").click()
@@ -143,10 +135,10 @@ def test_a_refused_request_is_said_to_be_and_can_be_withdrawn(
     stack: Stack, officer_page: Page, second: Page, case: tuple[str, list[Receipt]]
 ) -> None:
     _ask(officer_page, stack, case)
-    _open(second, stack, "openings", "security")
+    open_log(second, stack, "openings", "security", REASON)
     _card(second, case[1]).get_by_role("button", name="Refuse").click()
     expect(_card(second, case[1]).get_by_text("Refused")).to_be_visible()
-    _open(officer_page, stack, "openings", "compliance")
+    open_log(officer_page, stack, "openings", "compliance", REASON)
     mine = _card(officer_page, case[1])
     expect(mine.get_by_text("Refused")).to_be_visible()
     expect(mine.get_by_role("button", name="Read the contents")).to_have_count(0)

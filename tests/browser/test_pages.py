@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.browsers import NARROW, WIDE, run_example, sign_in
+from tests.browser.browsers import NARROW, WIDE, open_log, run_example, sign_in
 from tests.support.stack import Credentials, Stack
 
 pytestmark = pytest.mark.browser
@@ -90,6 +90,25 @@ def _pages(stack: Stack, page: Page, manager: Credentials, officer: Credentials)
     for path in ("/", *OFFICER_PAGES):
         page.goto(stack.url + path)
         yield f"{path} of an officer"
+    open_log(page, stack, "records", "compliance", "To look at every page")
+    yield "records with a key"
+    page.get_by_label("Kind of record").select_option("answer")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_label("Choose record").first.check()
+    yield "records that were found"
+    page.locator("[data-table] .link").first.click()
+    page.get_by_text("Stands in the tree").wait_for()
+    yield "a record"
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Timeline").click()
+    yield "a timeline"
+    page.get_by_role("button", name="Ask to open the contents").click()
+    page.get_by_label("Why you have to read them").fill("To look at every page")
+    yield "asking for contents"
+    page.get_by_role("button", name="Ask", exact=True).click()
+    open_log(page, stack, "openings", "compliance", "To look at every page")
+    page.get_by_text("Waits for an answer").first.wait_for()
+    yield "a request of one's own"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

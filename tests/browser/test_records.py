@@ -23,7 +23,7 @@ from audit.opening import epoch_secrets, epoch_spans
 from audit.proof import parse_proof
 from audit.reader import open_rows
 from audit.verify import verify_log
-from tests.browser.browsers import NARROW, sign_in
+from tests.browser.browsers import NARROW, open_log, sign_in
 from tests.support.records import Record, read_records
 from tests.support.stack import Credentials, Stack
 
@@ -51,9 +51,7 @@ def case(stack: Stack) -> tuple[str, Receipt, Receipt]:
 
 
 def _open(page: Page, stack: Stack, group: str = "compliance") -> None:
-    page.get_by_label("Key file").set_input_files(stack.settings.root / f"officers/{group}.key")
-    page.get_by_label("Why you look").fill(REASON)
-    page.get_by_role("button", name="Open the log").click()
+    open_log(page, stack, "records", group, REASON)
     expect(page.get_by_role("heading", name="Search")).to_be_focused()
 
 

@@ -66,10 +66,10 @@ def test_a_checkpoint_goes_to_a_laptop_and_its_word_comes_back_by_the_page(
         "--vkey-file", stack.settings.audit / "log.vkey",
     )  # fmt: skip
     assert signed.returncode == 0, signed.stderr
-    page.get_by_label("Signed note").set_input_files(request)
+    page.get_by_label("Signed note or time stamp").set_input_files(request)
     page.get_by_role("button", name="Bring it in").click()
     expect(page.get_by_role("alert")).to_contain_text("This is not the word of a witness")
-    page.get_by_label("Signed note").set_input_files(note)
+    page.get_by_label("Signed note or time stamp").set_input_files(note)
     page.get_by_role("button", name="Bring it in").click()
     expect(page.get_by_text("The witness's word is in the log.")).to_be_visible()
     expect(page.get_by_text("A witness saw the first")).to_be_visible()

@@ -21,6 +21,8 @@ from audit.cosign import Witness
 from audit.errors import (
     LogFormatError,
     LogUnavailableError,
+    NoteFormatError,
+    NoteSignatureError,
     OfficersFileError,
     RecordRefusedError,
 )
@@ -29,6 +31,7 @@ from audit.officers import load_officers
 
 blueprint = Blueprint("outside", __name__)
 
+_DER: Final = b"\x30"  # how a time stamp begins, and no note
 _MAX_NOTE: Final = 128 * 1024  # bytes
 _MODULE: Final = 4  # units of the drawing for one square of a code
 _QUIET: Final = 4  # squares of white around it, as ISO/IEC 18004 wants
@@ -48,12 +51,11 @@ def take() -> Response | tuple[str, int]:
     file = request.files.get("file")
     raw = file.stream.read(_MAX_NOTE + 1) if file else request.form.get("note", "").encode()
     try:
-        # A form's text has the line ends of the network.
-        note = raw.decode("utf-8").replace("\r\n", "\n").strip("\n") + "\n"
-        services().log.witness(note)
+        services().log.witness(_word(raw))
     except UnicodeDecodeError:
-        return _page("This file is no text, so it is not the word of a witness."), 400
-    except RecordRefusedError as error:
+        words = "This file is neither a signed note nor a time stamp, so it is no witness's word."
+        return _page(words), 400
+    except (RecordRefusedError, NoteFormatError, NoteSignatureError, LogFormatError) as error:
         return _page(str(error)), 400
     except LogUnavailableError as error:
         return _page(str(error)), 503
@@ -71,6 +73,19 @@ def checkpoint() -> Response:
         raise NotFound from error
     response = Response(text, mimetype="application/json")
     response.headers["Content-Disposition"] = 'attachment; filename="checkpoint.json"'
+    return response
+
+
+@blueprint.get("/log/witness/checkpoint.tsq")
+@needs(Role.OFFICER)
+def query() -> Response:
+    """A query for a time stamp of the newest checkpoint, as a file."""
+    try:
+        asked = desk().stamp_query()
+    except LogFormatError as error:
+        raise NotFound from error
+    response = Response(asked, mimetype="application/timestamp-query")
+    response.headers["Content-Disposition"] = 'attachment; filename="checkpoint.tsq"'
     return response
 
 
@@ -110,6 +125,14 @@ def _witnesses() -> tuple[Witness, ...]:
         return load_officers(services().settings.officers).witnesses
     except OfficersFileError:
         return ()
+
+
+def _word(raw: bytes) -> str:
+    """What the log takes: the note as it is, or the checkpoint that a time stamp is of."""
+    if raw.startswith(_DER):
+        return desk().stamped(raw, _witnesses())
+    # A form's text has the line ends of the network.
+    return raw.decode("utf-8").replace("\r\n", "\n").strip("\n") + "\n"
 
 
 def _note(size: int | None) -> str:

@@ -195,3 +195,20 @@ def test_a_running_log_verifies_while_it_grows(writer: Writer, client: AuditClie
         stop.set()
         thread.join()
     assert sizes == sorted(set(sizes))
+
+
+def test_who_comes_alone_after_a_crowd_is_answered(writer: Writer, client: AuditClient) -> None:
+    """A commit waits for as many as the last one had, but not for ever."""
+
+    def several() -> None:
+        for _ in range(5):
+            client.append(RecordType.PROMPT, actor="a", meta={})
+
+    before = writer.status().size
+    crowd = [threading.Thread(target=several) for _ in range(16)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    several()
+    assert writer.status().size - before >= 17 * 5

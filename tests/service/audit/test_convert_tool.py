@@ -11,6 +11,7 @@ import pytest
 
 from audit.age import AgeWriter, Identity, decrypt
 from audit.agekeys import parse_recipient
+from audit.cli import reading
 from audit.formats.convert import FORMS
 from tests.service.audit.harness import call_tool, run_tool, tool
 from tests.unit.audit.exportfolder import Export
@@ -108,6 +109,21 @@ def test_an_export_that_was_changed_is_exit_1(log: LogFolder, tmp_path: Path) ->
     assert status == 1
     assert "TAMPERED" in errors
     assert "does not open" in errors
+
+
+def test_of_many_records_that_do_not_open_the_first_are_named(
+    log: LogFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_SHOWN", 1)
+    changed = Export.make(log, tmp_path / "changed")
+    (blobs,) = (path for path in changed.files() if path.startswith("blobs"))
+    data = changed.read(blobs)
+    kept = 2 * len(data) // 3  # the table of lengths, and the opening of the epoch
+    changed.write(blobs, data[:kept] + bytes(byte ^ 1 for byte in data[kept:]))
+    given = convert(log, "--to", "jsonl", "-o", tmp_path / "out", keys="a")
+    status, _, errors = call_tool("convert", changed.folder, *given[2:])
+    assert status == 1
+    assert "records more do not open" in errors
 
 
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 200_000])

@@ -61,6 +61,19 @@ def test_a_changed_export_has_a_report_that_says_so(log: LogFolder, tmp_path: Pa
     assert "TAMPERED" in errors
 
 
+def test_what_was_seen_outside_lowers_the_exposure(log: LogFolder, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.note"
+    kept.write_text((log.root / "export/log/checkpoint").read_text())
+    tool(*command(log, tmp_path / "seen.html", "--seen", str(kept)))
+    text = (tmp_path / "seen.html").read_text()
+    assert "<b>0</b>seen by no outsider" in text
+    assert "10 records, kept outside" in text
+    for wrong in (["--seen", "/nonexistent"], ["--witness", "nobody"]):
+        status, _, errors = call_tool(*command(log, tmp_path / "r.html", *wrong))
+        assert status == 4
+        assert "cloister-audit" in errors
+
+
 def test_another_ending_is_refused(log: LogFolder, tmp_path: Path) -> None:
     status, _, errors = call_tool(*command(log, tmp_path / "report.docx"))
     assert status == 4

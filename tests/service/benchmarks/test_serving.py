@@ -16,10 +16,13 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
-def test_triage_is_measured_on_both_sides_and_all_answers_are_valid() -> None:
+@pytest.mark.parametrize("servers", [(), ("--together",)])
+def test_triage_is_measured_on_both_sides_and_all_answers_are_valid(
+    servers: tuple[str, ...],
+) -> None:
     done = _run(
         *("--workload=triage", "--clients=2", "--requests=3", "--rounds=1", "--json"),
-        "--variant=small steps=--step-tokens 64",
+        *("--variant=small steps=--step-tokens 64", *servers),
     )
     assert (done.returncode, done.stderr) == (0, "")
     ((title, sides),) = json.loads(done.stdout)["workloads"].items()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 
+from audit.officers import load_officers, save_officers
+from audit.timestamp import Authority
 from audit.witness import WitnessRequest
 from tests.service.web.conftest import Visitor
 from tests.support.stack import Credentials, Stack
+from tests.support.tsa import TimeStampAuthority
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def test_a_request_for_a_witness_goes_on_from_what_he_has_seen(
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        (b"\xff\xfe", "is no text"),
+        (b"\xff\xfe", "neither a signed note"),
         (b"hello\n", "not the word of a witness"),
         (b"x" * 200_000, "not the word of a witness"),
     ],
@@ -84,3 +89,32 @@ def test_a_code_is_a_picture_with_a_white_ground_and_nothing_inline(
     assert answer.headers["Content-Type"].startswith("image/svg+xml")
     assert "#fff" in answer.text
     assert not re.search(r"<script|style=|<style", answer.text)
+
+
+def test_a_time_stamp_is_asked_for_and_taken_by_the_page(
+    stack: Stack, officer: Visitor, tmp_path: Path
+) -> None:
+    tsa = TimeStampAuthority.make(tmp_path / "tsa")
+    known = load_officers(stack.settings.officers)
+    authority = Authority.of_certificate(tsa.certificate.read_bytes())
+    query, response = tmp_path / "checkpoint.tsq", tmp_path / "checkpoint.tsr"
+    query.write_bytes(officer.get("/log/witness/checkpoint.tsq").content)
+    tsa.answer(query, response)
+
+    def bring() -> httpx.Response:
+        return officer.http.post(
+            "/log/witness",
+            data={"csrf": officer.csrf("/log/witness")},
+            files={"file": response.read_bytes()},
+            follow_redirects=True,
+        )
+
+    refused = bring()
+    assert refused.status_code == 400
+    assert "cloister audit witness --add tsa.pem" in refused.text
+    save_officers(stack.settings.officers, known.with_witness(authority))
+    taken = bring()
+    assert "The witness&#39;s word is in the log." in taken.text
+    assert stack.log.status().witnessed > 0
+    assert authority.name in taken.text
+    assert str(authority) not in taken.text  # a certificate is long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pyrage
@@ -67,6 +68,14 @@ def test_a_locked_witness_key_opens_with_its_passphrase(tmp_path: Path) -> None:
         read_witness_key(path, lambda name: "another")
     with pytest.raises(KeyFileError, match="locked with a passphrase"):
         read_witness_key(path)
+
+
+def test_openssl_opens_a_locked_witness_key(tmp_path: Path) -> None:
+    key, path = Ed25519PrivateKey.generate(), tmp_path / "witness.key"
+    path.write_text(witness_key_text(key, WORDS))
+    command = ["openssl", "pkey", "-in", path, "-passin", "stdin", "-pubout", "-outform", "DER"]
+    done = subprocess.run(command, input=WORDS.encode(), capture_output=True, check=True)
+    assert done.stdout.endswith(key.public_key().public_bytes_raw())
 
 
 def test_the_rust_implementation_and_ours_read_each_other() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ def test_a_key_reads_back_and_does_not_show_in_repr() -> None:
     assert NEW.recipient.startswith("age1pq1")
     assert "SECRET" not in repr(NEW)
     assert [resists_quantum(key.recipient) for key in (NEW, OLD)] == [True, False]
+
+
+def test_the_public_key_is_that_of_the_example_in_age_s_specification() -> None:
+    identity = HybridIdentity.parse(
+        "AGE-SECRET-KEY-PQ-1XX76JRALNLXDMEW0CRK45QMCCH4X06SE84UN3VPM33W6HWDX0H3SK3ZQFR"
+    )
+    digest = hashlib.sha256(identity.recipient.encode()).hexdigest()
+    assert digest == "a091dd7e0ee9d62b75173dcc98441a0424baa941e66a8776e570a4ae60ff61ea"
 
 
 def test_a_damaged_public_key_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from datetime import date
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.leaf import Leaf, LeafType
+from audit.leaf import Leaf, LeafFlag, LeafType
 from audit.opening import OpenedRecord
 from audit.report import Report
 from audit.reporting.document import Banner, Charts, Table, report_blocks
@@ -19,7 +20,7 @@ from audit.reporting.drawing import Rectangle, Words, bars, columns, nice_step, 
 from audit.reporting.html import html_report, svg
 from audit.reporting.tally import KEPT, Tally, tally
 from tests.unit.audit.logfolder import ORIGIN, LogFolder
-from tests.unit.audit.manyrecords import SECRET, make_log, opened
+from tests.unit.audit.manyrecords import SECRET, make_log, opened, written
 
 DAY = 86_400_000_000_000  # nanoseconds
 
@@ -58,6 +59,15 @@ def test_everything_is_counted_once(counted: Tally) -> None:
     assert sum(day.values()) == 10
     (day,) = counted.answers.values()
     assert day == Counter({"answered": 1, "failed": 1})
+
+
+def test_masked_records_are_counted_and_told() -> None:
+    leaf = Leaf(LeafType.PROMPT, LeafFlag.MASKED, 0, 0, 0, 0, 0, *[bytes(16)] * 4, bytes(32))
+    counted = tally(ORIGIN, [OpenedRecord(leaf), record(LeafType.PROMPT)])
+    assert counted.masked == 1
+    assert "card data in 1 records" in page(Report(), counted)
+    assert json.loads(written("ocsf", [OpenedRecord(leaf)]))["unmapped"]["masked"] is True
+    assert "masked" not in json.loads(written("ocsf", [record(LeafType.PROMPT)]))["unmapped"]
 
 
 def test_of_looks_and_faults_the_newest_are_kept() -> None:

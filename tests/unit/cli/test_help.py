@@ -35,6 +35,7 @@ FIXED = {
         "verify",
         "export",
         "checkpoint",
+        "cosign",
         "witness",
         "erase-subject",
         "hold",

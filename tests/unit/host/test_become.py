@@ -43,6 +43,18 @@ def test_each_name_becomes_its_program(tmp_path: Path, name: str, word: str) -> 
     assert word in done.stdout
 
 
+def test_the_forwarder_is_one_where_a_log_host_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = _become(tmp_path, "forwarder")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "audit_forward" in done.stderr
+    monkeypatch.setenv("CLOISTER_AUDIT_FORWARD", "tcp://127.0.0.1:514")
+    done = _become(tmp_path, "forwarder", "--help")
+    assert done.returncode == 0
+    assert "--to" in done.stdout
+
+
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
     done = _become(tmp_path, "everything")
     assert done.returncode == 2

@@ -37,6 +37,14 @@ def test_a_task_has_a_name_and_hides_no_error(file: str, task: dict[str, Any]) -
     assert module not in {"ansible.builtin.shell", "ansible.builtin.raw"}, task["name"]
 
 
+@pytest.mark.parametrize(("file", "task"), TASKS, ids=lambda value: str(value)[:60])
+def test_a_command_is_a_list_of_words(file: str, task: dict[str, Any]) -> None:
+    """YAML makes a mapping of a word that ends with a colon."""
+    if command := task.get("ansible.builtin.command"):
+        words = command["argv"]
+        assert isinstance(words, str) or all(isinstance(word, str) for word in words), file
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_declares_all_that_it_takes(role: str) -> None:
     options = _options(role)

@@ -62,7 +62,12 @@ def test_whatever_a_service_may_write_to_it_may_not_run(name: str) -> None:
 def test_no_service_sees_what_belongs_to_another() -> None:
     for name, hidden in {
         "cloister-engine.service": {"-/var/lib/cloister/audit", "-/var/lib/cloister/web"},
-        "cloister-web.service": {"-/var/lib/cloister/audit", "-/srv"},
+        "cloister-web.service": {
+            "-/var/lib/cloister/audit/keys",
+            "-/var/lib/cloister/audit/shred",
+            "-/var/lib/cloister-head",
+            "-/srv",
+        },
         "cloister-audit.service": {"-/srv"},
     }.items():
         assert hidden <= set(directives(name)["InaccessiblePaths"][0].split()), name

@@ -27,7 +27,7 @@ ROLES = {
     },
     **{
         f"outside.{view}": frozenset({Role.OFFICER})
-        for view in ("show", "take", "checkpoint", "sheet", "code")
+        for view in ("show", "take", "checkpoint", "query", "sheet", "code")
     },
     **{
         f"taking.{view}": frozenset({Role.OFFICER})
