@@ -13,8 +13,8 @@ from audit.decisions import Ledger
 from audit.export.make import make_export, whole
 from audit.keyfile import read_identities
 from audit.reader import open_rows
+from audit.socketkeys import SocketKeys
 from audit.vault import Vault
-from audit.writerkeys import WriterKeys
 from tests.service.audit.harness import ORIGIN, Writer, call_tool, opened, verify
 
 
@@ -82,7 +82,7 @@ def test_an_export_by_the_writers_keys_is_the_one_by_the_file(
     client.decide(request.note, request.subject, request.salt)
     with open_rows(writer.log) as rows:
         facts = whole(rows)
-        by_writer = make_export(rows, tmp_path / "one", facts, keys=WriterKeys(client))
+        by_writer = make_export(rows, tmp_path / "one", facts, keys=SocketKeys(client))
         vault = Vault(writer.log, Ledger.read(rows).erased)
         by_file = make_export(rows, tmp_path / "two", facts, keys=vault)
     assert by_writer.digest == by_file.digest
