@@ -33,9 +33,9 @@ from audit.proof import format_proof
 from audit.reader import open_rows
 from audit.rows import LogRows, Row
 from audit.search import Query
+from audit.socketkeys import SocketKeys
 from audit.timestamp import make_query, with_stamp
 from audit.witness import WitnessRequest, make_request
-from audit.writerkeys import WriterKeys
 
 STEP: Final = 20_000  # records that one step of a search looks at
 SHOWN: Final = 50  # records that one step finds at most
@@ -198,7 +198,7 @@ class Desk:
         """
         with self._rows() as rows:
             facts = begun(out) or between(rows, whole(rows), since, until)
-            keys = None if self._log is None else WriterKeys(self._log)
+            keys = None if self._log is None else SocketKeys(self._log)
             return make_export(rows, out, facts, progress, keys=keys, tool=build_tool())
 
     def checkpoint(self, size: int | None = None) -> str | None:

@@ -12,7 +12,7 @@ from audit.client import AuditClient, RecordType
 from audit.export.make import Exported, begun, between, make_export, whole
 from audit.onefile import build_tool
 from audit.reader import open_rows
-from audit.writerkeys import WriterKeys
+from audit.socketkeys import SocketKeys
 
 
 def exported(
@@ -41,7 +41,7 @@ def exported(
     _record(log, "begun", asked, reason)
     with open_rows(folder) as rows:
         facts = begun(out) or between(rows, whole(rows), _ns(since), _ns(until))
-        progress, keys = show_progress("exported"), WriterKeys(log)
+        progress, keys = show_progress("exported"), SocketKeys(log)
         done = make_export(rows, out, facts, progress, keys=keys, tool=build_tool())
     found = {"records": facts.size, "first": facts.first, "end": facts.end, "sha256": done.digest}
     _record(log, "finished", found, reason)

@@ -138,28 +138,16 @@ class Keeper:
         if len(self._waiting) >= self._enough:
             self._wake.set()
 
-    async def proof(self, index: int) -> str:
-        """A proof for the newest checkpoint.
+    async def ask(self, question: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        """Ask the journal something that changes nothing, as `Journal.proof`.
 
         Raises:
             LogUnavailableError: if the log is not open.
-            RecordRefusedError: if there is no such record.
+            RecordRefusedError: if the journal refuses.
         """
         try:
             async with self._busy:
-                return await self._in_order(self._journal.proof, index)
-        except NotDurableError as error:
-            raise self._unavailable() from error
-
-    async def subject_keys(self, indexes: Sequence[int]) -> list[str]:
-        """What there is of the keys of records about subjects.
-
-        Raises:
-            LogUnavailableError: if the log is not open.
-        """
-        try:
-            async with self._busy:
-                return await self._in_order(self._journal.subject_keys, indexes)
+                return await self._in_order(question, *args, **kwargs)
         except NotDurableError as error:
             raise self._unavailable() from error
 

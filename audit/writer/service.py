@@ -204,7 +204,7 @@ class Service:
         index = message.get("index")
         if not isinstance(index, int) or isinstance(index, bool):
             raise RecordRefusedError("'index' must be a whole number.")
-        return {"proof": await self._keeper.proof(index)}
+        return {"proof": await self._keeper.ask(self._journal.proof, index)}
 
     async def _witness(self, message: dict[str, Any]) -> dict[str, Any]:
         note = message.get("note")
@@ -221,7 +221,7 @@ class Service:
             or not all(type(index) is int and 0 <= index < 1 << 62 for index in indexes)
         ):
             raise RecordRefusedError(f"'indexes' must be at most {_MOST_KEYS} numbers of records.")
-        return {"keys": await self._keeper.subject_keys(indexes)}
+        return {"keys": await self._keeper.ask(self._journal.subject_keys, indexes)}
 
     async def _decide(self, message: dict[str, Any]) -> dict[str, Any]:
         note, subject = message.get("note"), message.get("subject")

@@ -43,7 +43,7 @@ def of_answer(stack: Stack, record_id: str) -> tuple[str, list[Record]]:
 
 
 def test_in_strict_each_piece_is_recorded_before_it_is_shown(strict: Stack) -> None:
-    work = Work(actor="cli:root", source=Source.CLI, body=long_request(120))
+    work = Work(actor="cli:root", source=Source.CLI, body=long_request(120), subject="case 7")
     shown, last = "", None
     for event in Pipeline(strict.engine, strict.log, "strict").run(work):
         if isinstance(event, Delta) and event.text:
@@ -55,6 +55,8 @@ def test_in_strict_each_piece_is_recorded_before_it_is_shown(strict: Stack) -> N
     text, (end,) = of_answer(strict, work.record_id)
     assert text == shown == last.text
     assert end.meta["outcome"] == "answered"
+    found = read_records(strict.settings)
+    assert {one.subject for one in found if one.meta.get("begin") == work.record_id} == {"case 7"}
 
 
 def test_in_strict_a_writer_that_dies_leaves_nothing_shown_unrecorded(strict: Stack) -> None:

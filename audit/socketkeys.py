@@ -10,7 +10,7 @@ from audit.subject import key_of_word
 _PIECE: Final = 256  # records asked for at once
 
 
-class WriterKeys:
+class SocketKeys:
     """The keys as they are now; make a new one for each export, since an erasure may come."""
 
     def __init__(self, log: AuditClient) -> None:
