@@ -65,6 +65,8 @@ class Cloister:
             "CLOISTER_STATE": str(state),
             "CLOISTER_PORT": str(self.port),
             "CLOISTER_ENGINE_THREADS": "1",
+            "CLOISTER_AUDIT_WARN_PERCENT": "100",
+            "CLOISTER_AUDIT_STOP_PERCENT": "100",
         }
         self.output = ""
         self._wrapper = wrapper

@@ -44,6 +44,8 @@ Part = Literal["writer", "engine", "web"]
 PARTS: tuple[Part, ...] = ("writer", "engine", "web")
 REPOSITORY = Path(__file__).resolve().parents[2]
 _STOP_SECONDS = 15
+# The machine's own disk may be as full as it likes.
+_USUAL = {"engine_threads": 1, "audit_warn_percent": 100, "audit_stop_percent": 100}
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Stack:
     def start(cls, folder: Path, parts: tuple[Part, ...] = PARTS, **changes: Any) -> Stack:  # noqa: ANN401 - settings
         """Start the parts on a state tree in `folder`; `changes` are settings."""
         state = folder / "state"
-        settings = Settings(state=state, port=_free_port(), **({"engine_threads": 1} | changes))
+        settings = Settings(state=state, port=_free_port(), **(_USUAL | changes))
         make_tree(settings)
         make_demo_officers(settings.root / "officers", settings.officers)
         _install_model(settings)

@@ -16,6 +16,7 @@ from tests.service.audit.harness import Writer, opened, verify
 from tests.support.wait import wait_until
 
 DISK = 24 * 1024 * 1024  # bytes
+DEFAULTS = ("--warn-percent", "80", "--stop-percent", "95")
 
 FAILING_DISK = r"""
 #define _GNU_SOURCE
@@ -94,7 +95,7 @@ def test_a_disk_that_fills_warns_then_ends_prompts_and_still_records_the_clean_u
     root: Path, disk: Path
 ) -> None:
     client = AuditClient(root / "s", timeout=10)
-    with Writer(root, log=disk / "log") as writer:
+    with Writer(root, log=disk / "log").start(*DEFAULTS) as writer:
         prompt(client)
         assert (writer.status().warning, writer.status().used < 0.8) == ("", True)
         assert (disk / "log/ballast").stat().st_size > 0
@@ -129,7 +130,7 @@ def test_a_quota_ends_prompts_and_more_of_it_lets_them_go_on(root: Path) -> None
     client = AuditClient(root / "s", timeout=10)
     with Writer(root) as writer:
         writer.stop()
-        writer.start("--quota-mib", "1")
+        writer.start("--quota-mib", "1", "--stop-percent", "95")
         with pytest.raises(LogUnavailableError, match="quota") as caught:
             until_refused(client, os.urandom(8_000).hex())
         assert caught.value.code == "no_room"
