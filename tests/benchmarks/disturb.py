@@ -10,8 +10,8 @@ from threading import Semaphore
 from tests.benchmarks.drive import Address, Answer, Request, ask
 from tests.benchmarks.weights import BenchmarkError
 
-_SETTLE = 8  # events of each stream before its pace counts
-_QUIET = 24  # further events of each stream before the newcomer is sent
+_SETTLE = 4  # events of each stream before its pace counts; one may carry several tokens
+_QUIET = 8  # further events of each stream before the newcomer is sent
 _PATIENCE = 900  # seconds
 
 
@@ -43,7 +43,10 @@ def disturb(address: Address, running: Sequence[Request], newcomer: Request) -> 
             settled.release()
 
     def stream(request: Request) -> Answer:
-        return ask(address, request, watch)
+        try:
+            return ask(address, request, watch)
+        finally:
+            settled.release()  # one that ends too early must not be waited for
 
     with ThreadPoolExecutor(len(running)) as pool:
         futures = [pool.submit(stream, request) for request in running]

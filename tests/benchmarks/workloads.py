@@ -119,7 +119,7 @@ class Newcomer:
     """One long prompt that arrives among running streams."""
 
     streams: int = 8
-    tokens: int = 160
+    tokens: int = 480
     prompt: int = 4000
     title: str = "4,000-token prompt among 8 running streams"
 

@@ -65,7 +65,7 @@ def test_all_clients_fit_the_context_that_a_load_asks_for() -> None:
     for load in (*loads("triage", [1, 8, 32], None), *loads("free", [64], 5)):
         assert load.context >= load.clients * load.tokens
         assert load.sequences == load.clients
-    assert Newcomer().context > 4000 + 8 * 160
+    assert Newcomer().context > 4000 + 8 * 480
 
 
 def test_triage_sends_64_requests_unless_told_otherwise() -> None:
