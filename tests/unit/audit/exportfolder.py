@@ -11,7 +11,7 @@ from audit.export.layout import SUMS, ExportFacts, pack_entries, pack_lengths, r
 from audit.export.make import make_export, whole
 from audit.leaf import leaf_hash
 from audit.note import VerifierKey
-from audit.reader import open_records, open_rows
+from audit.reader import open_records, open_rows, subject_keys
 from audit.report import Report
 from audit.rows import Row
 from audit.verify import verify_log
@@ -34,7 +34,8 @@ class Export:
     def make(cls, log: LogFolder, folder: Path, facts: ExportFacts | None = None) -> Export:
         with open_rows(log.settings.folder) as rows:
             facts = facts or whole(rows)
-            make_export(rows, folder, facts)
+            keys = subject_keys(rows, log.settings.folder, {})
+            make_export(rows, folder, facts, keys=keys)
         return cls(folder, VerifierKey.parse(facts.vkey))
 
     def copy(self, folder: Path) -> Export:
