@@ -201,7 +201,7 @@ def test_gaps_are_told_apart_by_the_newcomer_s_prompt() -> None:
     stream = _stream(*range(1, 21), 20.5, 23.5, 24.0, 25.0, 26.0)
     newcomer = Answer(20.6, [24.5])
     found = sort_gaps([stream, stream], newcomer)
-    assert found.quiet == 2 * [*[1.0] * 12, 0.5]  # the first seven are still settling
+    assert found.quiet == 2 * [*[1.0] * 16, 0.5]  # the first three are still settling
     assert found.disturbed == 2 * [3.0, 0.5, 1.0]
 
 
