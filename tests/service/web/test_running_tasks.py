@@ -194,7 +194,8 @@ def test_no_prompt_reaches_the_app_database_or_an_output(stack: Stack, member: V
     member.http.post("/tasks/deidentify", data=form)
     with stack.database.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    files = [*stack.settings.web.iterdir(), *stack.settings.root.glob("*.log")]
+    below = [*stack.settings.web.rglob("*"), *stack.settings.root.glob("*.log")]
+    files = [path for path in below if path.is_file()]
     assert files
     assert not [file for file in files if marker.encode() in file.read_bytes()]
 
