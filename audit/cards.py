@@ -95,13 +95,12 @@ class _Found:
 
     @classmethod
     def of(cls, texts: Iterator[str]) -> _Found:
-        number = code = track = False
-        for text in texts:
-            spans = list(_numbers(text))
-            number = number or bool(spans)
-            code = code or any(_codes(_without(text, spans)))
-            track = track or any(_tracks(text))
-        return cls(number and code, track)
+        # Looking for codes takes longest, and matters only beside a number.
+        found = [(text, list(_numbers(text))) for text in texts]
+        together = any(spans for _, spans in found) and any(
+            any(_codes(_without(text, spans))) for text, spans in found
+        )
+        return cls(together, any(any(_tracks(text)) for text, _ in found))
 
 
 def _texts(value: object, name: str = "") -> Iterator[str]:
