@@ -16,15 +16,17 @@ _MARK: Final = "*"
 _LEFT: Final = 4  # digits of a card number that stay, as on a receipt
 _GAP: Final = r"[ \u00a0.-]"
 
+_SHAPES: Final = (b"0" * 12, b"0000 0000 0000", b"0000 000000 0000")
 _NUMBERS: Final = tuple(
-    re.compile(rf"(?<!\d)(?:{shape})(?!\d)", re.ASCII)
-    for shape in (
-        rf"\d{{4}}({_GAP})\d{{4}}\1\d{{4}}\1\d{{4}}\1\d{{3}}",
-        rf"\d{{4}}({_GAP})\d{{4}}\1\d{{4}}\1\d{{1,4}}",
-        rf"\d{{4}}({_GAP})\d{{6}}\1\d{{4,5}}",
-        r"\d{13,19}",
+    (part, re.compile(rf"(?<!\d)(?:{shape})(?!\d)", re.ASCII))
+    for part, shape in (
+        (_SHAPES[1], rf"\d{{4}}({_GAP})\d{{4}}\1\d{{4}}\1\d{{4}}\1\d{{3}}"),
+        (_SHAPES[1], rf"\d{{4}}({_GAP})\d{{4}}\1\d{{4}}\1\d{{1,4}}"),
+        (_SHAPES[2], rf"\d{{4}}({_GAP})\d{{6}}\1\d{{4,5}}"),
+        (_SHAPES[0], r"\d{13,19}"),
     )
 )
+"""What a card number looks like, behind a part of it as `_shape` writes it."""
 _LABEL: Final = (
     r"cvv2?|cvc2?|cvn2?|cav2|csc|cid|card (?:verification|security) (?:code|number|value)|"
     r"security code|(?:karten)?pr(?:ü|ue)f(?:nummer|ziffer)|sicherheitscode|cryptogramme|"
@@ -50,7 +52,6 @@ _AS_SHAPE: Final = bytes(
     ord("0") if chr(code).isdigit() and code < 128 else ord(" ") if code in _GAPS else ord("x")
     for code in range(256)
 )
-_SHAPES: Final = (b"0" * 12, b"0000 0000 0000", b"0000 000000 0000")
 
 
 def may_hold_cards(text: bytes) -> bool:
@@ -59,8 +60,13 @@ def may_hold_cards(text: bytes) -> bool:
     Args:
         text: all of a record's content, as JSON in UTF-8.
     """
-    shape = text.replace(b"\xc2\xa0", b" ").translate(_AS_SHAPE)
+    shape = _shape(text)
     return any(part in shape for part in _SHAPES)
+
+
+def _shape(text: bytes) -> bytes:
+    """A text with 0 for each digit, a blank for each gap and x for all else."""
+    return text.replace(b"\xc2\xa0", b" ").translate(_AS_SHAPE)
 
 
 def mask_cards(content: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -158,8 +164,9 @@ def _replaced(text: str, spans: list[tuple[int, int]], change: Callable[[str], s
 
 def _numbers(text: str) -> Iterator[tuple[int, int]]:
     """Where card numbers stand."""
-    for shape in _NUMBERS:
-        for match in shape.finditer(text):
+    shape = _shape(text.encode(errors="replace"))
+    for part, number in _NUMBERS:
+        for match in number.finditer(text) if part in shape else ():
             if _is_card(re.sub(r"\D", "", match[0])):
                 yield match.span()
 
