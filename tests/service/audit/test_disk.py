@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from audit.client import AuditClient, LogUnavailableError, RecordType
+from audit.head import read_head
 from tests.service.audit.harness import Writer, opened, verify
+from tests.support.wait import wait_until
 
 
 def append(client: AuditClient, text: str = "x") -> str:
@@ -160,7 +162,12 @@ def test_a_flipped_bit_in_the_wal_after_a_crash_is_noticed(root: Path, share: fl
     with Writer(root) as writer:
         for _ in range(12):
             append(client)
+        size = client.status().size
         client.close()
+        # The head holds a batch before the next one is acknowledged: the last may be on its way.
+        wait_until(
+            lambda: f"\n{size}\n" in [*read_head(writer.head)][-1], 10, "head of the last one"
+        )
         writer.kill()
         wal = writer.database.with_name("audit.db-wal")
         data = bytearray(wal.read_bytes())
