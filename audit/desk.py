@@ -35,34 +35,12 @@ from audit.rows import LogRows, Row
 from audit.search import Query
 from audit.socketkeys import SocketKeys
 from audit.timestamp import make_query, with_stamp
+from audit.window import Window
 from audit.witness import WitnessRequest, make_request
 
 STEP: Final = 20_000  # records that one step of a search looks at
 SHOWN: Final = 50  # records that one step finds at most
 _CHUNK: Final = 1024  # records read by one query
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Which records a search is about, by what stands in clear.
-
-    Attributes:
-        since: first moment, nanoseconds since 1970, or None.
-        until: moment before which it ends, or None.
-        kind: of record, or None for all.
-    """
-
-    since: int | None = None
-    until: int | None = None
-    kind: LeafType | None = None
-
-    def holds(self, leaf: Leaf) -> bool:
-        """Whether a record is in it."""
-        return (
-            (self.kind is None or leaf.kind is self.kind)
-            and (self.since is None or leaf.wall_ns >= self.since)
-            and (self.until is None or leaf.wall_ns < self.until)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +218,12 @@ class Desk:
             return make_query(note, size)
 
     def stamped(self, response: bytes, witnesses: Sequence[Witness]) -> str:
-        """The checkpoint with a time stamp as a line; arguments and errors as `with_stamp`."""
-        with open_rows(self._folder) as rows:
+        """The checkpoint with a time stamp as a line; arguments and errors as `with_stamp`.
+
+        Raises:
+            LogFormatError: also if the log can not be read.
+        """
+        with self._readable() as rows:
             return with_stamp(rows, response, witnesses)
 
     def size_on_disk(self) -> int:
@@ -250,15 +232,21 @@ class Desk:
 
     @contextmanager
     def _rows(self) -> Iterator[LogRows]:
+        with self._readable() as rows:
+            try:
+                yield rows
+            except (LogFormatError, ExportError, LogUnavailableError):
+                raise
+            except AuditError as error:
+                raise LogFormatError(f"The log does not read: {error}. Verify it.") from error
+
+    @contextmanager
+    def _readable(self) -> Iterator[LogRows]:
         try:
             with open_rows(self._folder) as rows:
                 yield rows
         except sqlite3.Error as error:
             raise LogFormatError(f"The log can not be read: {error}. Verify it.") from error
-        except (LogFormatError, ExportError, LogUnavailableError):
-            raise
-        except AuditError as error:
-            raise LogFormatError(f"The log does not read: {error}. Verify it.") from error
 
 
 def _spans(rows: LogRows, size: int) -> Iterator[EpochSpan]:

@@ -16,6 +16,7 @@ from audit.formats.choose import Choice
 from audit.formats.convert import FORMS
 from audit.leaf import LeafType
 from audit.stanza import Recipient
+from audit.window import Window
 
 EPILOG = """\
 examples:
@@ -78,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
             "or give another form, for example --to jsonl."
         )
     recipients = [parse_recipient(text) for text in options.recipient]
-    choice = Choice(options.since, options.until, frozenset(options.type), options.contents)
+    window = Window(options.since, options.until, frozenset(options.type))
+    choice = Choice(window, options.contents)
 
     def write(reading: Reading) -> int:
         with output(options.output) as file:

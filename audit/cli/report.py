@@ -14,6 +14,7 @@ from audit.reporting.document import report_blocks
 from audit.reporting.html import html_report
 from audit.reporting.pdf import can_write_pdf, pdf_report
 from audit.reporting.tally import tally
+from audit.window import Window
 
 TITLE: Final = "Audit report"
 
@@ -75,4 +76,4 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.output} written: {reading.count} records.", file=sys.stderr)
         return reading.status()
 
-    return read_log(options, Choice(options.since, options.until), "counted", write)
+    return read_log(options, Choice(Window(options.since, options.until)), "counted", write)

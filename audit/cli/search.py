@@ -34,6 +34,7 @@ from audit.report import Report, Verdict
 from audit.rows import Records, Row
 from audit.search import FIELDS, Query, find, make_query
 from audit.verify import verify_log
+from audit.window import Window
 
 EPILOG = """\
 examples:
@@ -141,8 +142,10 @@ def _found(
 ) -> Iterator[OpenedRecord | ClosedRecord]:
     """Metadata of what the query asks for; shares that would open contents are left aside."""
 
+    window = _window(options)
+
     def wanted(row: Row) -> bool:
-        return query.wants(row) and _in_time(options, Leaf.unpack(row.leaf))
+        return query.wants(row) and window.holds(Leaf.unpack(row.leaf))
 
     for span in spans:
         if span.number in secrets:
@@ -174,9 +177,9 @@ def _search_blindly(
         raise UsageError(f"{options.query} can not be read: {error}.") from error
     if query.origin != report.origin:
         raise UsageError(f"The query was made for the log {query.origin}, not {report.origin}.")
-    count = 0
+    count, window = 0, _window(options)
     for leaf in find(rows, spans, query):
-        if _in_time(options, leaf):
+        if window.holds(leaf):
             count += 1
             record = OpenedRecord(leaf)
             print(as_json_line(record) if options.json else as_text(record).rstrip())
@@ -184,12 +187,9 @@ def _search_blindly(
     return 0 if report.verdict is Verdict.INTACT else EXIT_INCOMPLETE
 
 
-def _in_time(options: argparse.Namespace, leaf: Leaf) -> bool:
-    return (
-        (options.type is None or leaf.kind.label == options.type)
-        and (options.since is None or leaf.wall_ns >= options.since)
-        and (options.until is None or leaf.wall_ns < options.until)
-    )
+def _window(options: argparse.Namespace) -> Window:
+    kinds = frozenset() if options.type is None else frozenset({options.type})
+    return Window(options.since, options.until, kinds)
 
 
 def _write(path: Path, query: Query) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from audit.errors import LeafFormatError
 from audit.grants import EpochSecrets
@@ -11,6 +11,7 @@ from audit.leaf import Leaf
 from audit.opening import ClosedRecord, EpochSpan, OpenedRecord, log_name, open_epoch
 from audit.rows import Records, Row
 from audit.subject import RecordKeys
+from audit.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,24 +19,12 @@ class Choice:
     """Which records, and how far they are opened.
 
     Attributes:
-        since: first moment, nanoseconds since 1970, or None.
-        until: moment before which it ends, or None.
-        kinds: labels of the kinds of records, empty for all.
+        window: which.
         contents: whether names and contents are opened, or metadata alone.
     """
 
-    since: int | None = None
-    until: int | None = None
-    kinds: frozenset[str] = frozenset()
+    window: Window = field(default_factory=Window)
     contents: bool = False
-
-    def wants(self, leaf: Leaf) -> bool:
-        """Whether a record is asked for."""
-        return (
-            (not self.kinds or leaf.kind.label in self.kinds)
-            and (self.since is None or leaf.wall_ns >= self.since)
-            and (self.until is None or leaf.wall_ns < self.until)
-        )
 
 
 def chosen_records(
@@ -61,7 +50,7 @@ def chosen_records(
         if progress is not None:
             progress(row.index + 1, spans[-1].end)
         try:
-            return not row.withheld and choice.wants(Leaf.unpack(row.leaf))
+            return not row.withheld and choice.window.holds(Leaf.unpack(row.leaf))
         except LeafFormatError:
             return True
 

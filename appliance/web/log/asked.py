@@ -10,14 +10,14 @@ from typing import Any, Final
 from werkzeug.datastructures import MultiDict
 
 from appliance.web.log.sitting import SittingError
-from audit.desk import Window
 from audit.errors import QueryFormatError
 from audit.leaf import LeafType
 from audit.report import format_time
 from audit.search import Query
+from audit.window import Window
 
 MAX_SEALED: Final = 12_000  # characters; room for the longest reason
-_LABELS: Final = {kind.label: kind for kind in LeafType}
+_KINDS: Final = frozenset(kind.label for kind in LeafType)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Search:
         for name in ("since", "until"):
             if (value := getattr(self.window, name)) is not None:
                 facts[name] = format_time(value)
-        if self.window.kind is not None:
-            facts["of"] = self.window.kind.label
+        if self.window.kinds:
+            facts["of"] = ", ".join(sorted(self.window.kinds))
         return facts
 
 
@@ -63,13 +63,15 @@ def search_of(form: MultiDict[str, str], origin: str) -> Search:
         query = Query.parse(form.get("query", ""))
         if query.origin != origin:
             raise ValueError(query.origin)
-        kind = form.get("type")
+        kinds = frozenset(filter(None, [form.get("type")]))
+        if not kinds <= _KINDS:
+            raise ValueError(kinds)
         return Search(
             query=query,
             window=Window(
                 _number(form.get("since")),
                 _number(form.get("until")),
-                _LABELS[kind] if kind else None,
+                kinds,
             ),
             below=_number(form.get("below")),
             terms=_terms(form.get("terms", "")),

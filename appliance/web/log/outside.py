@@ -71,9 +71,7 @@ def checkpoint() -> Response:
         text = desk().witness_request(since).to_json()
     except LogFormatError as error:
         raise NotFound from error
-    response = Response(text, mimetype="application/json")
-    response.headers["Content-Disposition"] = 'attachment; filename="checkpoint.json"'
-    return response
+    return _file(text, "application/json", "checkpoint.json")
 
 
 @blueprint.get("/log/witness/checkpoint.tsq")
@@ -84,9 +82,7 @@ def query() -> Response:
         asked = desk().stamp_query()
     except LogFormatError as error:
         raise NotFound from error
-    response = Response(asked, mimetype="application/timestamp-query")
-    response.headers["Content-Disposition"] = 'attachment; filename="checkpoint.tsq"'
-    return response
+    return _file(asked, "application/timestamp-query", "checkpoint.tsq")
 
 
 @blueprint.get("/log/witness/sheet")
@@ -143,3 +139,9 @@ def _note(size: int | None) -> str:
     if note is None:
         raise NotFound
     return note
+
+
+def _file(body: str | bytes, mimetype: str, name: str) -> Response:
+    response = Response(body, mimetype=mimetype)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

@@ -36,7 +36,7 @@ class DeskEvent(StrEnum):
 
 
 class SittingError(Exception):
-    """What the page sent does not belong to a sitting of this session, or gives no reason."""
+    """What the page sent does not belong to a sitting of this sign-in, or gives no reason."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def resume(record: str, code: str) -> Sitting:
     """The sitting that the page says it belongs to.
 
     Raises:
-        SittingError: It is none of this session.
+        SittingError: It is none of this sign-in.
     """
     if not hmac.compare_digest(code.encode("utf-8", "replace"), _code(record).encode()):
         raise SittingError("This sitting has ended. Reload the page and give the reason again.")

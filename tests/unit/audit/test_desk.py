@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.desk import SHOWN, Desk, Found, Window
+from audit.desk import SHOWN, Desk, Found
 from audit.errors import LogFormatError
 from audit.grants import open_grants
 from audit.leaf import Leaf, LeafType, leaf_hash
@@ -14,6 +14,7 @@ from audit.merkle import check_inclusion
 from audit.note import VerifierKey
 from audit.proof import parse_proof
 from audit.search import Query, make_query
+from audit.window import Window
 from audit.writer.journal import Journal
 from tests.unit.audit.logfolder import ORIGIN, LogFolder, append, request
 
@@ -68,10 +69,14 @@ def test_a_step_looks_at_so_many_records_and_no_more(folder: LogFolder, desk: De
 
 def test_time_and_kind_narrow_what_is_found(folder: LogFolder, desk: Desk) -> None:
     query = _query(folder, desk)
-    (row,) = desk.find(query, Window(kind=LeafType.EPOCH_OPEN)).rows
+    (row,) = desk.find(query, Window(kinds=frozenset({"epoch-open"}))).rows
     begun = Leaf.unpack(row.leaf).wall_ns
     minute = 60 * 10**9
-    window = Window(since=begun + 10 * minute, until=begun + 13 * minute, kind=LeafType.PROMPT)
+    window = Window(
+        since=begun + 10 * minute,
+        until=begun + 13 * minute,
+        kinds=frozenset({LeafType.PROMPT.label}),
+    )
     assert _indices(desk.find(query, window)) == [12, 11, 10]
 
 

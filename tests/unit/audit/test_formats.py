@@ -20,6 +20,7 @@ from audit.formats.event import rfc3339
 from audit.leaf import Leaf, LeafType, leaf_hash
 from audit.opening import OpenedRecord, epoch_secrets, epoch_spans
 from audit.reader import open_records
+from audit.window import Window
 from tests.unit.audit.exportfolder import Export
 from tests.unit.audit.logfolder import LogFolder
 from tests.unit.audit.manyrecords import DIGEST, NASTY, PROMPT, SECRET, make_log, opened, written
@@ -79,11 +80,11 @@ def test_a_record_is_one_line(form: str, facts: list[OpenedRecord]) -> None:
 
 
 def test_a_choice_narrows_by_time_and_kind(log: LogFolder, facts: list[OpenedRecord]) -> None:
-    answers = opened(log, Choice(kinds=frozenset({"answer"})))
+    answers = opened(log, Choice(Window(kinds=frozenset({"answer"}))))
     assert {record.leaf.kind for record in answers} == {LeafType.ANSWER}
     middle = facts[4].leaf.wall_ns
-    assert opened(log, Choice(until=middle)) == facts[:4]
-    assert opened(log, Choice(since=middle)) == facts[4:]
+    assert opened(log, Choice(Window(until=middle))) == facts[:4]
+    assert opened(log, Choice(Window(since=middle))) == facts[4:]
 
 
 def test_an_export_is_converted_like_its_log(
