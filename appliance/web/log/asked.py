@@ -76,7 +76,7 @@ def search_of(form: MultiDict[str, str], origin: str) -> Search:
             below=_number(form.get("below")),
             terms=_terms(form.get("terms", "")),
         )
-    except (QueryFormatError, ValueError, TypeError, KeyError) as error:
+    except (QueryFormatError, ValueError, TypeError) as error:
         raise SittingError("The search was not understood. Reload the page.") from error
 
 
